@@ -1,0 +1,75 @@
+"""What one component may ask another: small Protocols, wired up by `otelwarden.pipeline`.
+
+Components never import each other. What one tells another travels as a `GovernanceEvent`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+from opentelemetry.context.context import Context
+
+from otelwarden.core.context import get_tenant
+
+UNATTRIBUTED: Final = "unattributed"
+"""The tenant of telemetry that names none: start-up, self-telemetry, background work."""
+
+NO_ATTRIBUTES: Final[Mapping[str, Any]] = {}
+
+
+class Identity(NamedTuple):
+    """Whose an item is, and how that is known."""
+
+    tenant: str
+    source: str
+    """`token`, `context`, `baggage`, `resource`, `attribute` or `default`."""
+
+
+class TenantResolver(Protocol):
+    """Says whose telemetry an item is."""
+
+    def resolve(
+        self,
+        context: Context,
+        resource: Mapping[str, Any] = NO_ATTRIBUTES,
+        attributes: Mapping[str, Any] = NO_ATTRIBUTES,
+    ) -> Identity:
+        """The identity of work that runs in `context`; must answer for any input and never raise.
+
+        Args:
+            context: the OpenTelemetry context that the span, log record or measurement was made in.
+            resource: attributes of the resource, where they are known.
+            attributes: attributes of the item, where they are known.
+        """
+        ...
+
+
+class ContextResolver:
+    """The resolver of a pipeline without tenancy: what `use_tenant` said, or the default."""
+
+    def __init__(self, default: str = UNATTRIBUTED) -> None:
+        self._default = Identity(default, "default")
+
+    def resolve(
+        self,
+        context: Context,
+        resource: Mapping[str, Any] = NO_ATTRIBUTES,
+        attributes: Mapping[str, Any] = NO_ATTRIBUTES,
+    ) -> Identity:
+        """The tenant that the context names, or the default."""
+        tenant = get_tenant(context)
+        return self._default if tenant is None else Identity(tenant, "context")
+
+
+class TenantDirectory(Protocol):
+    """Answers for what is recorded about a tenant."""
+
+    @property
+    def generation(self) -> int:
+        """A number that grows with every change, so that a caller may keep what it made of an answer."""
+        ...
+
+    def limits(self, tenant: str) -> Mapping[str, Any] | None:
+        """The limits that the tenant's own settings give, as written; None for a tenant without any."""
+        ...

@@ -1,0 +1,150 @@
+"""What the stages of one pipeline share: time, the ledgers, the observers of decisions, the counts of errors."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from otelwarden.core.accounting import OTHER_TENANTS, Balance, Ledger
+from otelwarden.core.clock import SYSTEM_CLOCK, Clock
+from otelwarden.core.events import GovernanceEvent, Observer, Signal
+from otelwarden.core.failure import ErrorCount, PeriodicLog
+from otelwarden.core.fork import run_in_child_after_fork
+
+_logger = logging.getLogger("otelwarden")
+
+MAX_DECISIONS: Final = 65_536
+
+TENANT_ATTRIBUTE: Final = "tenant.id"
+"""The attribute that tags telemetry with its tenant. Not a standard: semantic conventions define none."""
+
+
+class Decision(NamedTuple):
+    """A kind of decision; how often each was taken is in `Runtime.decisions`."""
+
+    component: str
+    action: str
+    reason: str
+    tenant: str
+    signal: str
+
+
+class Runtime:
+    """The surroundings of the stages of one pipeline. Stages made without one share `default_runtime()`.
+
+    Args:
+        config_digest: digest of the configuration in force, stamped on every event.
+        tenant_attribute: name of the attribute that carries the tenant; on metric points it is all there is.
+    """
+
+    def __init__(
+        self, *, clock: Clock = SYSTEM_CLOCK, config_digest: str = "", tenant_attribute: str = TENANT_ATTRIBUTE
+    ) -> None:
+        self.clock = clock
+        self.config_digest = config_digest
+        self.tenant_attribute = tenant_attribute
+        self.log = PeriodicLog(_logger, clock=clock)
+        self._time_ns = clock.time_ns
+        self._ledgers: dict[str, Ledger] = {}
+        self._errors: dict[str, ErrorCount] = {}
+        self._observers: tuple[Observer, ...] = ()
+        self._reset()
+        run_in_child_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        self._lock = threading.RLock()
+        self._decisions: dict[Decision, int] = {}
+
+    def ledger(self, component: str, signal: Signal, *, held: Callable[[], Mapping[str, int]] = dict) -> Ledger:
+        """A new ledger of this pipeline; a second stage of one component is called `component/2`."""
+        with self._lock:
+            name, number = component, 1
+            while f"{name} {signal}" in self._ledgers:
+                number += 1
+                name = f"{component}/{number}"
+            ledger = self._ledgers[f"{name} {signal}"] = Ledger(name, signal, held=held)
+            return ledger
+
+    def errors(self, component: str) -> ErrorCount:
+        """The errors of a component, shared by its stages."""
+        with self._lock:
+            if component not in self._errors:
+                self._errors[component] = ErrorCount(component, self.log)
+            return self._errors[component]
+
+    def observe(self, observer: Observer) -> None:
+        """Tells `observer` of every event from now on."""
+        with self._lock:
+            self._observers += (observer,)
+
+    def emit(
+        self,
+        component: str,
+        action: str,
+        reason: str,
+        *,
+        tenant: str = "",
+        signal: str = "",
+        count: int = 1,
+        trace_id: int = 0,
+        span_id: int = 0,
+        target: str = "",
+    ) -> None:
+        """Counts a decision and tells the observers; see `GovernanceEvent` for the arguments."""
+        self._count(Decision(component, action, reason, tenant, signal), count)
+        if not self._observers:
+            return
+        event = GovernanceEvent(
+            self._time_ns(),
+            component,
+            action,
+            reason,
+            tenant,
+            signal,
+            count,
+            trace_id,
+            span_id,
+            self.config_digest,
+            target,
+        )
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception as error:
+                self.errors("observer").record("observe", error)
+
+    def _count(self, decision: Decision, count: int) -> None:
+        with self._lock:
+            seen = self._decisions.get(decision)
+            if seen is None and len(self._decisions) >= MAX_DECISIONS:
+                decision = decision._replace(tenant=OTHER_TENANTS)
+                seen = self._decisions.get(decision)
+            self._decisions[decision] = (seen or 0) + count
+
+    def balances(self) -> list[Balance]:
+        """The accounts of every stage."""
+        return [balance for ledger in list(self._ledgers.values()) for balance in ledger.balances()]
+
+    def decisions(self) -> dict[Decision, int]:
+        """How many items, or places in items, each kind of decision was about."""
+        with self._lock:
+            return dict(self._decisions)
+
+    def error_counts(self) -> dict[str, dict[str, int]]:
+        """Errors caught so far: component -> `place:type` -> count."""
+        return {name: errors.snapshot() for name, errors in list(self._errors.items())}
+
+
+_default: Runtime | None = None
+_default_lock = threading.Lock()
+
+
+def default_runtime() -> Runtime:
+    """The runtime of stages that are used by hand and were given none."""
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = Runtime()
+        return _default

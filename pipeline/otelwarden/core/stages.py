@@ -1,0 +1,318 @@
+"""The two kinds of stage over one transform: a processor that decorates a processor, an exporter that decorates one.
+
+A component that looks at finished items implements `(item, state) -> item | Drop`. As a processor it runs in the
+application's thread when the item ends; as an exporter it runs over whole batches in the export thread. Either takes
+the next one in line as its first argument: the SDK's own fan-out hands the *same* item to every processor, so a
+redactor that is merely registered beside an exporter leaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from opentelemetry.context.context import Context
+from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from otelwarden.core._sdk import EndingHook
+from otelwarden.core.chain import counts_its_losses, flush_within, shutdown_within
+from otelwarden.core.deadline import Deadline
+from otelwarden.core.drop import DROP_ON_ERROR, Drop
+from otelwarden.core.events import LOGS, TRACES, Signal
+from otelwarden.core.failure import OnError
+from otelwarden.core.protocols import ContextResolver, TenantResolver
+from otelwarden.core.runtime import Runtime, default_runtime
+from otelwarden.core.state import Item, ItemState, SpanState, begin_log, begin_span, end_span, state_of
+
+SpanTransform: TypeAlias = Callable[[ReadableSpan, ItemState], "ReadableSpan | Drop"]
+LogTransform: TypeAlias = Callable[[Any, ItemState], "Any | Drop"]
+"""Given a `ReadWriteLogRecord` or `ReadableLogRecord`, answers one of the same class."""
+SpanStart: TypeAlias = Callable[[Span, SpanState], None]
+
+_ItemT = TypeVar("_ItemT", bound=Item)
+_DEFAULT_RESOLVER = ContextResolver()
+
+
+def item_ids(item: Item) -> tuple[int, int]:
+    """Trace and span id of an item; 0 where it has none."""
+    if isinstance(item, ReadableSpan):
+        return item.context.trace_id, item.context.span_id
+    return item.log_record.trace_id or 0, item.log_record.span_id or 0
+
+
+class Stage(Generic[_ItemT]):
+    """What the stages have in common: a transform, an account of what became of each item, a way to fail.
+
+    Args:
+        component: name of the component, as in the configuration.
+        transform: what the stage does to an item; raising counts as an error.
+        on_error: what becomes of an item that the transform raised on.
+        runtime: None for the one shared by all stages that are used by hand.
+    """
+
+    def __init__(
+        self,
+        component: str,
+        signal: Signal,
+        transform: Callable[[_ItemT, ItemState], _ItemT | Drop],
+        *,
+        on_error: OnError,
+        runtime: Runtime | None,
+    ) -> None:
+        self.runtime = runtime or default_runtime()
+        self.errors = self.runtime.errors(component)
+        self.ledger = self.runtime.ledger(component, signal)
+        self._component = component
+        self._transform = transform
+        self._on_error = on_error
+
+    def apply(self, item: _ItemT, state: ItemState) -> _ItemT | Drop:
+        """What the transform makes of the item, or what the failure policy does."""
+        try:
+            return self._transform(item, state)
+        except Exception as error:
+            self.errors.record("transform", error)
+            return DROP_ON_ERROR if self._on_error == "drop" else item
+
+    def dropped(self, item: Item, tenant: str, drop: Drop) -> None:
+        """Accounts for a dropped item and tells the observers."""
+        self.ledger.account(tenant).dropped(drop.reason).tick()
+        trace_id, span_id = item_ids(item)
+        self.runtime.emit(
+            self._component,
+            "drop",
+            drop.reason,
+            tenant=tenant,
+            signal=self.ledger.signal,
+            trace_id=trace_id,
+            span_id=span_id,
+        )
+
+    def export(self, batch: Sequence[_ItemT], forward: Callable[[list[_ItemT]], bool]) -> bool:
+        """Works on a whole batch.
+
+        Args:
+            forward: exports what is left; False, or raising, means that all of it was lost.
+
+        Returns:
+            Whether `forward` succeeded; True when nothing was left to forward.
+        """
+        left: list[_ItemT] = []
+        tenants: dict[str, int] = {}
+        for item in batch:
+            state = state_of(item)
+            self.ledger.account(state.tenant).received.tick()
+            result = self.apply(item, state)
+            if type(result) is Drop:
+                self.dropped(item, state.tenant, result)
+            else:
+                left.append(result)  # type: ignore[arg-type]  # not a Drop: mypy does not narrow on type()
+                tenants[state.tenant] = tenants.get(state.tenant, 0) + 1
+        lost = ""
+        if left:
+            try:
+                lost = "" if forward(left) else "export_failed"
+            except Exception as error:
+                self.errors.record("export", error)
+                lost = "export_error"
+        for tenant, count in tenants.items():
+            account = self.ledger.account(tenant)
+            (account.dropped(lost) if lost else account.forwarded).add(count)
+        return not lost
+
+
+class SpanStageProcessor(EndingHook):
+    """A stage that decorates a span processor.
+
+    Args:
+        next_processor: the next in line; gets what the transform lets through.
+        on_start: what the component does with a span that starts.
+        resolver: whose a span is that no stage before this one has asked about.
+    """
+
+    def __init__(
+        self,
+        next_processor: SpanProcessor,
+        transform: SpanTransform,
+        *,
+        component: str,
+        on_error: OnError,
+        on_start: SpanStart | None = None,
+        resolver: TenantResolver | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self._next = next_processor
+        self._stage: Stage[ReadableSpan] = Stage(component, TRACES, transform, on_error=on_error, runtime=runtime)
+        self._resolver = resolver or _DEFAULT_RESOLVER
+        self._start = on_start
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Makes the span's state, lets the component act on it, and tells the next in line."""
+        try:
+            state = begin_span(span, parent_context, self._resolver)
+            if self._start is not None:
+                self._start(span, state)
+        except Exception as error:
+            self._stage.errors.record("on_start", error)
+        try:
+            self._next.on_start(span, parent_context)
+        except Exception as error:
+            self._stage.errors.record("next.on_start", error)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Hands what the transform makes of the span to the next in line."""
+        stage = self._stage
+        try:
+            state: ItemState = end_span(span, self._resolver)
+        except Exception as error:
+            stage.errors.record("resolve", error)
+            state = state_of(span)
+        account = stage.ledger.account(state.tenant)
+        account.received.tick()
+        result = stage.apply(span, state)
+        if type(result) is Drop:
+            stage.dropped(span, state.tenant, result)
+            return
+        try:
+            self._next.on_end(result)  # type: ignore[arg-type]  # not a Drop
+        except Exception as error:
+            stage.errors.record("next.on_end", error)
+            stage.dropped(span, state.tenant, DROP_ON_ERROR)
+            return
+        account.forwarded.tick()
+
+    def shutdown(self, timeout_millis: int = 30_000) -> None:
+        """Shuts down the next in line."""
+        shutdown_within(self._next, Deadline.after_millis(timeout_millis), self._stage.errors)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flushes the next in line."""
+        return flush_within(self._next, Deadline.after_millis(timeout_millis), self._stage.errors)
+
+
+class LogStageProcessor(LogRecordProcessor):
+    """A stage that decorates a log record processor; the arguments are those of `SpanStageProcessor`."""
+
+    def __init__(
+        self,
+        next_processor: LogRecordProcessor,
+        transform: LogTransform,
+        *,
+        component: str,
+        on_error: OnError,
+        resolver: TenantResolver | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self._next = next_processor
+        self._stage: Stage[ReadWriteLogRecord] = Stage(component, LOGS, transform, on_error=on_error, runtime=runtime)
+        self._resolver = resolver or _DEFAULT_RESOLVER
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Hands what the transform makes of the record to the next in line."""
+        stage = self._stage
+        try:
+            state = begin_log(log_record, self._resolver)
+        except Exception as error:
+            stage.errors.record("resolve", error)
+            state = state_of(log_record)
+        account = stage.ledger.account(state.tenant)
+        account.received.tick()
+        result = stage.apply(log_record, state)
+        if type(result) is Drop:
+            stage.dropped(log_record, state.tenant, result)
+            return
+        try:
+            self._next.on_emit(result)  # type: ignore[arg-type]  # not a Drop
+        except Exception as error:
+            stage.errors.record("next.on_emit", error)
+            stage.dropped(log_record, state.tenant, DROP_ON_ERROR)
+            return
+        account.forwarded.tick()
+
+    def enabled(self, **parameters: Any) -> bool:
+        """What the next in line says: a stage may drop any record, but promises nothing before it has seen it."""
+        return self._next.enabled(**parameters)
+
+    def shutdown(self, timeout_millis: int = 30_000) -> None:
+        """Shuts down the next in line."""
+        shutdown_within(self._next, Deadline.after_millis(timeout_millis), self._stage.errors)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flushes the next in line."""
+        return flush_within(self._next, Deadline.after_millis(timeout_millis), self._stage.errors)
+
+
+class SpanStageExporter(SpanExporter):
+    """A stage that decorates a span exporter and works on whole batches.
+
+    Args:
+        next_exporter: the next in line; gets what the transform leaves of a batch, and nothing if nothing is left.
+    """
+
+    counts_its_losses = True
+
+    def __init__(
+        self,
+        next_exporter: SpanExporter,
+        transform: SpanTransform,
+        *,
+        component: str,
+        on_error: OnError,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self._next = next_exporter
+        self._next_counts = counts_its_losses(next_exporter)
+        self._stage: Stage[ReadableSpan] = Stage(component, TRACES, transform, on_error=on_error, runtime=runtime)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Exports what the transform leaves of the batch."""
+        return SpanExportResult.SUCCESS if self._stage.export(spans, self._forward) else SpanExportResult.FAILURE
+
+    def _forward(self, spans: list[ReadableSpan]) -> bool:
+        return self._next.export(spans) is SpanExportResult.SUCCESS or self._next_counts
+
+    def shutdown(self, timeout_millis: int = 30_000) -> None:
+        """Shuts down the next in line."""
+        shutdown_within(self._next, Deadline.after_millis(timeout_millis), self._stage.errors)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flushes the next in line."""
+        return flush_within(self._next, Deadline.after_millis(timeout_millis), self._stage.errors)
+
+
+class LogStageExporter(LogRecordExporter):
+    """A stage that decorates a log record exporter; the arguments are those of `SpanStageExporter`."""
+
+    counts_its_losses = True
+
+    def __init__(
+        self,
+        next_exporter: LogRecordExporter,
+        transform: LogTransform,
+        *,
+        component: str,
+        on_error: OnError,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self._next = next_exporter
+        self._next_counts = counts_its_losses(next_exporter)
+        self._stage: Stage[ReadableLogRecord] = Stage(component, LOGS, transform, on_error=on_error, runtime=runtime)
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Exports what the transform leaves of the batch."""
+        done = self._stage.export(batch, self._forward)
+        return LogRecordExportResult.SUCCESS if done else LogRecordExportResult.FAILURE
+
+    def _forward(self, batch: list[ReadableLogRecord]) -> bool:
+        return self._next.export(batch) is LogRecordExportResult.SUCCESS or self._next_counts
+
+    def shutdown(self, timeout_millis: int = 30_000) -> None:
+        """Shuts down the next in line."""
+        shutdown_within(self._next, Deadline.after_millis(timeout_millis), self._stage.errors)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flushes the next in line."""
+        return flush_within(self._next, Deadline.after_millis(timeout_millis), self._stage.errors)
