@@ -6,8 +6,16 @@ from otelwarden.testing.clock import FakeClock
 from otelwarden.testing.faults import Fault, FaultMode
 from otelwarden.testing.received import ReceivedEvent, ReceivedLink, ReceivedLogRecord, ReceivedMetric, ReceivedSpan
 from otelwarden.testing.receiver import FaultyReceiver
+from otelwarden.testing.sinks import (
+    EventRecorder,
+    RecordingLogRecordExporter,
+    RecordingLogRecordProcessor,
+    RecordingSpanExporter,
+    RecordingSpanProcessor,
+)
 
 __all__ = [
+    "EventRecorder",
     "FakeClock",
     "Fault",
     "FaultMode",
@@ -19,4 +27,8 @@ __all__ = [
     "ReceivedRequest",
     "ReceivedSpan",
     "ReceiverError",
+    "RecordingLogRecordExporter",
+    "RecordingLogRecordProcessor",
+    "RecordingSpanExporter",
+    "RecordingSpanProcessor",
 ]

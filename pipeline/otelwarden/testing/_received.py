@@ -14,6 +14,7 @@ from otelwarden.testing.received import (
     ReceivedSpan,
     decode_log_records,
     decode_metrics,
+    decode_span_ids,
     decode_spans,
 )
 
@@ -31,6 +32,7 @@ class Received:
         self._journal: JournalReader | None = None
         self._requests: list[ReceivedRequest] = []
         self._spans = _Decoded("traces", decode_spans)
+        self._span_ids = _Decoded("traces", decode_span_ids)
         self._log_records = _Decoded("logs", decode_log_records)
         self._metrics = _Decoded("metrics", decode_metrics)
 
@@ -45,7 +47,7 @@ class Received:
         with self._lock:
             self._read()
             self._requests.clear()
-            for decoded in (self._spans, self._log_records, self._metrics):
+            for decoded in (self._spans, self._span_ids, self._log_records, self._metrics):
                 decoded.clear()
 
     def requests(self) -> list[ReceivedRequest]:
@@ -55,6 +57,9 @@ class Received:
 
     def spans(self) -> list[ReceivedSpan]:
         return self._items(self._spans)
+
+    def span_ids(self) -> list[bytes]:
+        return self._items(self._span_ids)
 
     def log_records(self) -> list[ReceivedLogRecord]:
         return self._items(self._log_records)

@@ -22,7 +22,7 @@ from otelwarden.testing._receiver_grpc import GrpcServer
 from otelwarden.testing._receiver_http import HttpServer
 from otelwarden.testing.faults import Fault, FaultMode
 
-_OPEN_PATIENCE: Final = 3.0  # seconds for the port of an earlier life to become free
+_OPEN_PATIENCE: Final = 2.0  # seconds for the port of an earlier life to become free
 
 
 class _Receiver:

