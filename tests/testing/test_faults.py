@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -146,6 +147,20 @@ def test_hang_never_answers(receiver: FaultyReceiver, client: Any) -> None:
     receiver.clear_fault()
     assert client.send_spans("kept").outcome in OK
     assert outcomes(receiver) == [(FaultMode.HANG, False), (None, True)]
+
+
+def test_requests_that_hang_do_not_keep_the_port_open(receiver: FaultyReceiver, client: Any, connect: Any) -> None:
+    receiver.set_fault(Fault(mode=FaultMode.HANG))
+    answers: list[Any] = []
+    hanging = threading.Thread(target=lambda: answers.append(client.send_spans("lost")))
+    hanging.start()
+    receiver.wait_for(1)
+    receiver.set_fault(Fault(mode=FaultMode.REFUSE))
+    hanging.join()
+    # gRPC says CANCELLED to a request that its server gives up.
+    assert answers[0].outcome in ("UNAVAILABLE", "CANCELLED", "ProtocolError")
+    receiver.clear_fault()
+    assert connect(receiver).send_spans("kept").outcome in OK
 
 
 def test_close_cuts_this_connection_and_no_other(receiver: FaultyReceiver, client: Any, connect: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -165,8 +166,12 @@ def test_a_canary_is_found_in_the_bytes_of_a_compressed_request(receiver: Faulty
 @pytest.mark.parametrize("protocol", ["http"], indirect=True)
 @pytest.mark.parametrize(
     ("headers", "outcome"),
-    [({"Content-Type": "application/json"}, 415), ({"Transfer-Encoding": "chunked"}, 411)],
-    ids=["json", "chunked"],
+    [
+        ({"Content-Type": "application/json"}, 415),
+        ({"Transfer-Encoding": "chunked"}, 411),
+        ({"Content-Encoding": "gzip"}, 400),
+    ],
+    ids=["json", "chunked", "not gzip"],
 )
 def test_what_http_does_not_understand_is_refused(
     receiver: FaultyReceiver, client: Any, headers: dict[str, str], outcome: int
@@ -180,6 +185,15 @@ def test_what_http_does_not_understand_is_refused(
 def test_http_bodies_may_be_compressed(receiver: FaultyReceiver, client: Any) -> None:
     assert client.send(gzip.compress(b""), **{"Content-Encoding": "gzip"}).outcome == 200
     assert receiver.requests()[0].body == b""
+
+
+def test_an_http_request_that_breaks_off_is_not_recorded(receiver: FaultyReceiver) -> None:
+    request = b"POST /v1/traces HTTP/1.1\r\nContent-Type: application/x-protobuf\r\nContent-Length: 10\r\n\r\nhalf"
+    with socket.create_connection(("127.0.0.1", receiver.http_port)) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""  # the server has seen the end of it
+    assert receiver.requests() == []
 
 
 def test_many_clients_at_once_lose_nothing(receiver: FaultyReceiver, connect: Any) -> None:

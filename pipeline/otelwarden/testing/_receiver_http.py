@@ -80,14 +80,20 @@ class _Handler(BaseHTTPRequestHandler):
         elif "Content-Length" not in self.headers:
             self._refuse(411, "only requests of a stated length are understood")
         else:
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            self._answer(self.server.intake.receive(signal, "http", headers, self._read_body()))
+            self._take(signal)
 
-    def _read_body(self) -> bytes:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding", "identity") == "identity":
-            return body
-        return zlib.decompress(body, wbits=47)  # gzip or zlib, whichever it is
+    def _take(self, signal: Signal) -> None:
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:
+            raise ConnectionError("the client went away")  # ends the connection; nothing is recorded
+        if self.headers.get("Content-Encoding", "identity") != "identity":
+            try:
+                body = zlib.decompress(body, wbits=47)  # gzip or zlib, whichever it is
+            except zlib.error as error:
+                return self._refuse(400, str(error))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return self._answer(self.server.intake.receive(signal, "http", headers, body))
 
     def _answer(self, fault: Fault | None) -> None:
         mode = fault and fault.mode
