@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,9 +155,11 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("action", ["", "receiver.freeze()"], ids=["running", "frozen"])
-def test_a_receiver_dies_with_its_parent(action: str) -> None:
+def test_a_receiver_dies_with_its_parent(action: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARENT.format(action=action)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+    # Nobody is left to delete what the receiver wrote, but pytest.
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as parent:
         port = int(parent.stdout.readline())
         assert is_open(port)
         parent.kill()
