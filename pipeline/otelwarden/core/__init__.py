@@ -10,6 +10,7 @@ from otelwarden.core._sdk import (
     suppress_instrumentation_in_this_thread,
 )
 from otelwarden.core.accounting import Account, Balance, Count, Ledger, total
+from otelwarden.core.batching import BatchConfig, Batcher, FairBatchLogRecordProcessor, FairBatchSpanProcessor
 from otelwarden.core.chain import counts_its_losses, flush_within, shutdown_within
 from otelwarden.core.clock import SYSTEM_CLOCK, Clock, SystemClock
 from otelwarden.core.context import get_tenant, set_tenant, use_tenant
@@ -29,6 +30,7 @@ from otelwarden.core.drop import DROP_ON_ERROR, Drop
 from otelwarden.core.errors import ConfigError, Fault, OtelwardenError
 from otelwarden.core.events import LOGS, METRICS, SIGNALS, TRACES, GovernanceEvent, Observer, Signal
 from otelwarden.core.failure import ErrorCount, OnError, PeriodicLog
+from otelwarden.core.fairqueue import FairQueue
 from otelwarden.core.fork import run_in_child_after_fork
 from otelwarden.core.metrics import (
     DropPoints,
@@ -61,6 +63,7 @@ from otelwarden.core.state import (
     begin_span,
     carry_state,
     end_span,
+    set_state,
     state_of,
 )
 from otelwarden.core.threshold import probability_of, randomness_of, threshold_of, with_threshold
@@ -78,6 +81,8 @@ __all__ = [
     "UNCHANGED",
     "Account",
     "Balance",
+    "BatchConfig",
+    "Batcher",
     "Classification",
     "Clock",
     "ConfigError",
@@ -88,6 +93,9 @@ __all__ = [
     "Drop",
     "DropPoints",
     "ErrorCount",
+    "FairBatchLogRecordProcessor",
+    "FairBatchSpanProcessor",
+    "FairQueue",
     "Fault",
     "GovernanceEvent",
     "GovernedEvent",
@@ -149,6 +157,7 @@ __all__ = [
     "read_document",
     "run_in_child_after_fork",
     "schema_faults",
+    "set_state",
     "set_tenant",
     "shutdown_within",
     "size_of",

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from opentelemetry._logs import LogRecord as ApiLogRecord
 from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.context.context import Context
 from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -158,4 +159,23 @@ def copy_log(
     copy.__dict__["log_record"] = new
     copy.__dict__["resource"] = _changed(resource, record.resource)
     copy.__dict__["instrumentation_scope"] = _changed(scope, record.instrumentation_scope)
+    return copy
+
+
+def detach_log(record: ReadWriteLogRecord, resource: Resource) -> ReadableLogRecord:
+    """A finished copy of a record that is still in the hands of processors.
+
+    It lets go of the context, which may hold a whole request; trace and span id are in the record itself.
+    """
+    old = record.log_record
+    new: ApiLogRecord = object.__new__(type(old))
+    new.__dict__.update(old.__dict__)
+    new.context = Context()
+    copy = ReadableLogRecord(
+        log_record=new,
+        resource=resource,
+        instrumentation_scope=record.instrumentation_scope,
+        limits=record.limits,
+    )
+    carry_state(record, copy)
     return copy

@@ -74,8 +74,12 @@ class Stage(Generic[_ItemT]):
         try:
             return self._transform(item, state)
         except Exception as error:
-            self.errors.record("transform", error)
-            return DROP_ON_ERROR if self._on_error == "drop" else item
+            return self.failed(item, error)
+
+    def failed(self, item: _ItemT, error: Exception) -> _ItemT | Drop:
+        """What becomes of an item that the transform raised on."""
+        self.errors.record("transform", error)
+        return DROP_ON_ERROR if self._on_error == "drop" else item
 
     def dropped(self, item: Item, tenant: str, drop: Drop) -> None:
         """Accounts for a dropped item and tells the observers."""
@@ -106,10 +110,10 @@ class Stage(Generic[_ItemT]):
             state = state_of(item)
             self.ledger.account(state.tenant).received.tick()
             result = self.apply(item, state)
-            if type(result) is Drop:
+            if isinstance(result, Drop):
                 self.dropped(item, state.tenant, result)
             else:
-                left.append(result)  # type: ignore[arg-type]  # not a Drop: mypy does not narrow on type()
+                left.append(result)
                 tenants[state.tenant] = tenants.get(state.tenant, 0) + 1
         lost = ""
         if left:
@@ -148,6 +152,11 @@ class SpanStageProcessor(EndingHook):
         self._stage: Stage[ReadableSpan] = Stage(component, TRACES, transform, on_error=on_error, runtime=runtime)
         self._resolver = resolver or _DEFAULT_RESOLVER
         self._start = on_start
+        # Bound once: these are called for every span, in the application's thread.
+        self._transform = transform
+        self._account = self._stage.ledger.account
+        self._next_on_start = next_processor.on_start
+        self._next_on_end = next_processor.on_end
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Makes the span's state, lets the component act on it, and tells the next in line."""
@@ -158,7 +167,7 @@ class SpanStageProcessor(EndingHook):
         except Exception as error:
             self._stage.errors.record("on_start", error)
         try:
-            self._next.on_start(span, parent_context)
+            self._next_on_start(span, parent_context)
         except Exception as error:
             self._stage.errors.record("next.on_start", error)
 
@@ -170,14 +179,17 @@ class SpanStageProcessor(EndingHook):
         except Exception as error:
             stage.errors.record("resolve", error)
             state = state_of(span)
-        account = stage.ledger.account(state.tenant)
+        account = self._account(state.tenant)
         account.received.tick()
-        result = stage.apply(span, state)
-        if type(result) is Drop:
+        try:
+            result = self._transform(span, state)
+        except Exception as error:
+            result = stage.failed(span, error)
+        if isinstance(result, Drop):
             stage.dropped(span, state.tenant, result)
             return
         try:
-            self._next.on_end(result)  # type: ignore[arg-type]  # not a Drop
+            self._next_on_end(result)
         except Exception as error:
             stage.errors.record("next.on_end", error)
             stage.dropped(span, state.tenant, DROP_ON_ERROR)
@@ -221,11 +233,11 @@ class LogStageProcessor(LogRecordProcessor):
         account = stage.ledger.account(state.tenant)
         account.received.tick()
         result = stage.apply(log_record, state)
-        if type(result) is Drop:
+        if isinstance(result, Drop):
             stage.dropped(log_record, state.tenant, result)
             return
         try:
-            self._next.on_emit(result)  # type: ignore[arg-type]  # not a Drop
+            self._next.on_emit(result)
         except Exception as error:
             stage.errors.record("next.on_emit", error)
             stage.dropped(log_record, state.tenant, DROP_ON_ERROR)

@@ -10,17 +10,20 @@ and copies.
 from __future__ import annotations
 
 import threading
-import time
+from copy import copy as copy_of
 from typing import Any, Final, Literal, TypeAlias
 
 from opentelemetry.context import get_current
 from opentelemetry.context.context import Context
 from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk.trace import ReadableSpan, Span
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import TraceFlags, TraceState
+from typing_extensions import Self
 
-from otelwarden.core._sdk import BAGGAGE_KEY, item_attributes
+from otelwarden.core._sdk import BAGGAGE_KEY, SPAN_KEY, item_attributes
+from otelwarden.core.clock import SYSTEM_CLOCK, Clock
 from otelwarden.core.context import TENANT_KEY
+from otelwarden.core.fork import run_in_child_after_fork
 from otelwarden.core.protocols import UNATTRIBUTED, Identity, TenantResolver
 from otelwarden.core.threshold import probability_of
 
@@ -32,14 +35,16 @@ MAX_LIVE_SPANS: Final = 65_536
 """States kept for spans that have not ended; beyond, the oldest goes."""
 
 MAX_AGE: Final = 6 * 3600.0
-"""Seconds after which a span that has not ended is taken for one that never will."""
+"""Seconds after which, at the earliest, a span that has not ended is taken for one that never will."""
 
-_SWEEP_EVERY: Final = 1024
+_CHECK_AGE_EVERY: Final = 1024
+
+# Always by getattr and setattr: touching `__dict__` would make the interpreter build one for every span.
 _STATE: Final = "_otelwarden_state"
 
 
 class ItemState:
-    """Whose an item is and how it is classified.
+    """Whose an item is and how it is classified. Never changed once made: items of one trace share it.
 
     Attributes:
         tenant: whose telemetry the item is.
@@ -49,32 +54,41 @@ class ItemState:
 
     __slots__ = ("classification", "source", "tenant")
 
-    def __init__(self, tenant: str, source: str) -> None:
+    def __init__(self, tenant: str, source: str, classification: Classification | None = None) -> None:
         self.tenant = tenant
         self.source = source
-        self.classification: Classification | None = None
+        self.classification = classification
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.tenant!r}, {self.source!r})"
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in ("tenant", "source", "classification"))
+        return f"{type(self).__name__}({fields})"
+
+    def replaced(self, **changes: Any) -> Self:
+        """A state like this one, with other values for the attributes named."""
+        copy = copy_of(self)
+        for name, value in changes.items():
+            setattr(copy, name, value)
+        return copy
 
 
 class SpanState(ItemState):
-    """The state of a span.
+    """The state of a span, shared by the spans of a trace in this process.
 
     Attributes:
-        sampled: whether its trace is kept. Only sampled spans are exported and charged.
-        probability: at which probability it was sampled, in (0, 1]; None when not known.
-        local_root: span id of the first span of its trace in this process.
+        sampled: whether the trace is kept. Only sampled spans are exported and charged.
+        trace_state: that of the local root.
+        local_root: span id of the first span of its trace in this process; 0 when not known.
+        named: the tenant that the context named when the state was made, None for none.
+        baggage: the baggage of that context; `is` tells whether it is still the same.
     """
 
-    __slots__ = ("_baggage", "_born_ns", "_named", "local_root", "probability", "sampled")
+    __slots__ = ("baggage", "local_root", "named", "sampled", "trace_state")
 
     def __init__(
         self,
         identity: Identity,
-        *,
         sampled: bool,
-        probability: float | None,
+        trace_state: TraceState,
         local_root: int,
         named: object = None,
         baggage: object = None,
@@ -82,104 +96,115 @@ class SpanState(ItemState):
         self.tenant, self.source = identity
         self.classification = None
         self.sampled = sampled
-        self.probability = probability
+        self.trace_state = trace_state
         self.local_root = local_root
-        self._named = named
-        self._baggage = baggage
-        self._born_ns = time.monotonic_ns()
+        self.named = named
+        self.baggage = baggage
 
-    def _child(self, sampled: bool) -> SpanState:
-        state = SpanState.__new__(SpanState)
-        state.tenant = self.tenant
-        state.source = self.source
-        state.classification = None
-        state.sampled = sampled
-        state.probability = self.probability
-        state.local_root = self.local_root
-        state._named = self._named
-        state._baggage = self._baggage
-        state._born_ns = time.monotonic_ns()
-        return state
-
-    def _told_the_same(self, context: Context) -> bool:
-        """Whether `context` names the tenant that was named when this state was made."""
-        return context.get(TENANT_KEY) == self._named and context.get(BAGGAGE_KEY) is self._baggage
+    @property
+    def probability(self) -> float | None:
+        """At which probability the trace was sampled, in (0, 1]; None when not known."""
+        return probability_of(self.trace_state)
 
 
 class LiveSpans:
-    """The states of the spans that have not ended, by span id. Bounded by number and by age."""
+    """The states of the spans that have not ended, by span id. Bounded by number and by age.
 
-    def __init__(self, *, max_spans: int = MAX_LIVE_SPANS, max_age: float = MAX_AGE) -> None:
+    Two generations: every `max_age` the younger becomes the older and the older is given up, so no entry needs a time.
+
+    Args:
+        max_spans: states kept at most.
+        max_age: seconds that a state is kept at least, unless there are too many; twice as long at most.
+    """
+
+    def __init__(
+        self, *, max_spans: int = MAX_LIVE_SPANS, max_age: float = MAX_AGE, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._max_spans = max_spans
         self._max_age_ns = int(max_age * 1e9)
-        self._states: dict[int, SpanState] = {}
-        self._until_sweep = _SWEEP_EVERY
-        self._lock = threading.RLock()
-        self.expired = 0
+        self._monotonic_ns = clock.monotonic_ns
+        self._reset()
+        run_in_child_after_fork(self._reset_lock)
+
+    def _reset(self) -> None:
+        self._younger: dict[int, SpanState] = {}
+        self._older: dict[int, SpanState] = {}
+        self._born_ns = self._monotonic_ns()
+        self._until_check = _CHECK_AGE_EVERY
+        self.given_up = 0
         """Spans whose state was given up before they ended."""
+        self._reset_lock()
+
+    def _reset_lock(self) -> None:
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
-        return len(self._states)
+        return len(self._younger) + len(self._older)
 
     def add(self, span_id: int, state: SpanState) -> None:
         """Keeps `state` until `take`."""
-        self._states[span_id] = state
-        self._until_sweep -= 1
-        if self._until_sweep <= 0 or len(self._states) > self._max_spans:
-            self._sweep()
+        self._younger[span_id] = state
+        self._until_check -= 1
+        if self._until_check <= 0 or len(self._younger) > self._max_spans:
+            self._tidy()
 
     def take(self, span_id: int) -> SpanState | None:
         """The state of the span that ends now; None when it was given up or never made."""
-        return self._states.pop(span_id, None)
+        return self._younger.pop(span_id, None) or self._older.pop(span_id, None)
 
-    def _sweep(self) -> None:
-        self._until_sweep = _SWEEP_EVERY
-        oldest_allowed = time.monotonic_ns() - self._max_age_ns
+    def _tidy(self) -> None:
         with self._lock:
-            excess = len(self._states) - self._max_spans
-            # Oldest first, as dictionaries keep their order; a copy, as other threads add and take meanwhile.
-            for span_id, state in list(self._states.items()):
-                if excess <= 0 and state._born_ns >= oldest_allowed:
-                    break
-                if self._states.pop(span_id, None) is not None:
-                    self.expired += 1
-                    excess -= 1
+            self._until_check = _CHECK_AGE_EVERY
+            now = self._monotonic_ns()
+            if len(self._younger) > self._max_spans or now - self._born_ns >= self._max_age_ns:
+                self.given_up += len(self._older)
+                self._older = self._younger
+                self._younger = {}
+                self._born_ns = now
+            excess = len(self) - self._max_spans
+            # A copy of the keys, as other threads take meanwhile; oldest first, as dictionaries keep their order.
+            for span_id in list(self._older)[: max(0, excess)]:
+                if self._older.pop(span_id, None) is not None:
+                    self.given_up += 1
 
 
 live_spans: Final = LiveSpans()
 """The live spans of this process. One for all pipelines: a span has one tenant, however many chains it passes."""
 
-_NOBODY: Final = ItemState(UNATTRIBUTED, "default")
+_NOBODY: Final = SpanState(Identity(UNATTRIBUTED, "default"), True, TraceState(), 0)
+
+
+def _told_the_same(state: SpanState, context: Context) -> bool:
+    """Whether `context` names the tenant that was named when `state` was made."""
+    return context.get(BAGGAGE_KEY) is state.baggage and context.get(TENANT_KEY) == state.named
 
 
 def begin_span(span: Span, parent_context: Context | None, resolver: TenantResolver) -> SpanState:
     """The state of a span that starts, made by whichever stage asks first.
 
-    It is inherited from the parent `Span` object, unless the context names another tenant than it did for the parent.
+    It is that of the parent `Span` object, unless the context names another tenant than it did for the parent.
 
     Args:
         parent_context: what the SDK hands to `on_start`; None means the current context.
         resolver: asked at a local root.
     """
-    existing: SpanState | None = span.__dict__.get(_STATE)
-    if existing is not None:
-        return existing
+    state: SpanState | None = getattr(span, _STATE, None)
+    if state is not None:
+        return state
     context = get_current() if parent_context is None else parent_context
-    parent: SpanState | None = getattr(get_current_span(context), _STATE, None)
-    span_context = span.get_span_context()
-    sampled = span_context.trace_flags.sampled
-    if parent is not None and parent._told_the_same(context):
-        state = parent._child(sampled)
-    else:
+    state = getattr(context.get(SPAN_KEY), _STATE, None)
+    span_context = span.context
+    sampled = span_context.trace_flags & TraceFlags.SAMPLED != 0
+    if state is None or state.sampled is not sampled or not _told_the_same(state, context):
         state = SpanState(
             resolver.resolve(context, span.resource.attributes, item_attributes(span)),
-            sampled=sampled,
-            probability=probability_of(span_context.trace_state) if parent is None else parent.probability,
-            local_root=span_context.span_id if parent is None else parent.local_root,
-            named=context.get(TENANT_KEY),
-            baggage=context.get(BAGGAGE_KEY),
+            sampled,
+            span_context.trace_state if state is None else state.trace_state,
+            span_context.span_id if state is None else state.local_root,
+            context.get(TENANT_KEY),
+            context.get(BAGGAGE_KEY),
         )
-    span.__dict__[_STATE] = state
+    setattr(span, _STATE, state)
     live_spans.add(span_context.span_id, state)
     return state
 
@@ -189,47 +214,53 @@ def end_span(span: ReadableSpan, resolver: TenantResolver) -> SpanState:
 
     A span whose state was given up is judged by what is left of it: its resource, its attributes, its flags.
     """
-    state: SpanState | None = span.__dict__.get(_STATE)
+    state: SpanState | None = getattr(span, _STATE, None)
     if state is None:
         context = span.context
         state = live_spans.take(context.span_id)
         if state is None:
             state = SpanState(
                 resolver.resolve(Context(), span.resource.attributes, item_attributes(span)),
-                sampled=context.trace_flags.sampled,
-                probability=probability_of(context.trace_state),
-                local_root=0,
+                context.trace_flags.sampled,
+                context.trace_state,
+                0,
             )
-        span.__dict__[_STATE] = state
+        setattr(span, _STATE, state)
     return state
 
 
 def begin_log(record: ReadWriteLogRecord, resolver: TenantResolver) -> ItemState:
     """The state of a log record, inherited from the span it was made in or resolved from its own context."""
-    existing: ItemState | None = record.__dict__.get(_STATE)
+    existing: ItemState | None = getattr(record, _STATE, None)
     if existing is not None:
         return existing
     context = record.log_record.context
     if context is None:
         context = Context()
-    parent: SpanState | None = getattr(get_current_span(context), _STATE, None)
-    if parent is not None and parent._told_the_same(context):
-        state = ItemState(parent.tenant, parent.source)
+    parent: SpanState | None = getattr(context.get(SPAN_KEY), _STATE, None)
+    state: ItemState
+    if parent is not None and _told_the_same(parent, context):
+        state = parent
     else:
         resource = record.resource.attributes if record.resource is not None else {}
         state = ItemState(*resolver.resolve(context, resource, record.log_record.attributes or {}))
-    record.__dict__[_STATE] = state
+    setattr(record, _STATE, state)
     return state
 
 
 def state_of(item: Item) -> ItemState:
     """The state that rides on an item; of one that passed no stage, that of nobody's telemetry."""
-    state: ItemState | None = item.__dict__.get(_STATE)
+    state: ItemState | None = getattr(item, _STATE, None)
     return _NOBODY if state is None else state
+
+
+def set_state(item: Item, state: ItemState) -> None:
+    """Makes `item` carry another state."""
+    object.__setattr__(item, _STATE, state)  # a readable log record is a frozen dataclass
 
 
 def carry_state(source: Item, copy: Any) -> None:
     """Makes a copy of an item carry the same state."""
-    state = source.__dict__.get(_STATE)
+    state = getattr(source, _STATE, None)
     if state is not None:
-        copy.__dict__[_STATE] = state
+        set_state(copy, state)

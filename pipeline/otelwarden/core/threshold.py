@@ -33,7 +33,7 @@ def _sub_keys(trace_state: TraceState) -> list[str]:
 
 def probability_of(trace_state: TraceState | None) -> float | None:
     """The sampling probability in (0, 1] that the trace state tells; None when it tells none that makes sense."""
-    if not trace_state:
+    if trace_state is None or len(trace_state) == 0:
         return None
     for part in _sub_keys(trace_state):
         key, _, digits = part.partition(":")
