@@ -44,6 +44,7 @@ from otelwarden.core.metrics import (
 )
 from otelwarden.core.protocols import UNATTRIBUTED, ContextResolver, Identity, TenantDirectory, TenantResolver
 from otelwarden.core.runtime import TENANT_ATTRIBUTE, Decision, Runtime, default_runtime
+from otelwarden.core.selfmetrics import publish_self_metrics
 from otelwarden.core.size import size_of, size_of_attributes, size_of_value
 from otelwarden.core.stages import (
     LogStageExporter,
@@ -153,6 +154,7 @@ __all__ = [
     "plain_attributes",
     "points_by_tenant",
     "probability_of",
+    "publish_self_metrics",
     "randomness_of",
     "read_document",
     "run_in_child_after_fork",

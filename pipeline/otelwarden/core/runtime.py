@@ -123,6 +123,11 @@ class Runtime:
                 seen = self._decisions.get(decision)
             self._decisions[decision] = (seen or 0) + count
 
+    def components(self) -> list[str]:
+        """The components that have a stage in this pipeline, in the order they came."""
+        with self._lock:
+            return list(dict.fromkeys(ledger.component for ledger in self._ledgers.values()))
+
     def balances(self) -> list[Balance]:
         """The accounts of every stage."""
         return [balance for ledger in list(self._ledgers.values()) for balance in ledger.balances()]
