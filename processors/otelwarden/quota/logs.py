@@ -1,0 +1,62 @@
+"""The limit on log records."""
+
+from __future__ import annotations
+
+from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
+
+from otelwarden.core import (
+    LOGS,
+    Drop,
+    ItemState,
+    LogStageProcessor,
+    OnError,
+    Runtime,
+    TenantResolver,
+    item_ids,
+)
+from otelwarden.quota.limiter import QuotaLimiter
+from otelwarden.quota.spans import OVER_RATE
+
+
+class QuotaLogRecordProcessor(LogStageProcessor):
+    """Drops log records over their tenant's rate, whether or not their trace is kept.
+
+    Args:
+        next_processor: gets the records within the limit.
+        limiter: shared with the other signals.
+        on_error: what becomes of a record that could not be charged.
+        resolver: whose a record is that no stage before this one has asked about.
+        runtime: None for the one shared by all stages that are used by hand.
+    """
+
+    def __init__(
+        self,
+        next_processor: LogRecordProcessor,
+        *,
+        limiter: QuotaLimiter,
+        on_error: OnError = "pass",
+        resolver: TenantResolver | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        super().__init__(
+            next_processor, self._charge, component="quota", on_error=on_error, resolver=resolver, runtime=runtime
+        )
+        self._allow = limiter.allow
+        self._observe = limiter.config.overflow == "observe"
+
+    def _charge(self, record: ReadWriteLogRecord, state: ItemState) -> ReadWriteLogRecord | Drop:
+        if self._allow(state.tenant, LOGS):
+            return record
+        if not self._observe:
+            return OVER_RATE
+        trace_id, span_id = item_ids(record)
+        self._stage.runtime.emit(
+            "quota",
+            "would_drop",
+            OVER_RATE.reason,
+            tenant=state.tenant,
+            signal=LOGS,
+            trace_id=trace_id,
+            span_id=span_id,
+        )
+        return record

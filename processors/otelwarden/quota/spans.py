@@ -1,0 +1,100 @@
+"""The backstop for spans: each span that is kept is charged to its own tenant when it ends."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.trace import SpanContext
+
+from otelwarden.core import (
+    TRACES,
+    Drop,
+    ItemState,
+    OnError,
+    Runtime,
+    SpanStageProcessor,
+    SpanState,
+    TenantResolver,
+    copy_span,
+    item_ids,
+    probability_of,
+    with_threshold,
+)
+from otelwarden.quota.limiter import QuotaLimiter
+from otelwarden.quota.recent import RecentTraces
+from otelwarden.quota.verdict import verdict_of
+
+OVER_RATE: Final = Drop("rate")
+TRACE_CUT: Final = Drop("trace_cut")
+
+
+class QuotaSpanProcessor(SpanStageProcessor):
+    """Drops spans over their tenant's rate.
+
+    Spans of traces that are not sampled pass uncharged. Spans of a trace that `QuotaSampler` decided about may overdraw
+    the limit up to `max_debt`, so that the trace stays whole. A span beyond that is dropped: as `trace_cut` if spans of
+    its trace passed before, else as `rate`. What still passes of such a trace has its `th` erased, since nobody knows
+    at which probability it was kept.
+
+    Args:
+        next_processor: gets the spans within the limit.
+        limiter: shared with the sampler and the other signals.
+        on_error: what becomes of a span that could not be charged.
+        resolver: whose a span is that no stage before this one has asked about.
+        runtime: None for the one shared by all stages that are used by hand.
+    """
+
+    def __init__(
+        self,
+        next_processor: SpanProcessor,
+        *,
+        limiter: QuotaLimiter,
+        on_error: OnError = "pass",
+        resolver: TenantResolver | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        super().__init__(
+            next_processor, self._charge, component="quota", on_error=on_error, resolver=resolver, runtime=runtime
+        )
+        self._allow = limiter.allow
+        self._observe = limiter.config.overflow == "observe"
+        self._passed = RecentTraces()
+        self._cut = RecentTraces()
+
+    def _charge(self, span: ReadableSpan, state: ItemState) -> ReadableSpan | Drop:
+        if isinstance(state, SpanState) and not state.sampled:
+            return span
+        context: SpanContext = span.context
+        verdict = verdict_of(context.trace_state)
+        if verdict is not None and verdict.reason is not None:
+            return span  # observed only: the sampler has said that it would have dropped the trace
+        if self._allow(state.tenant, TRACES, debt=verdict is not None):
+            self._passed.add(context.trace_id)
+            return self._without_threshold(span, context) if self._cut and context.trace_id in self._cut else span
+        if self._observe:
+            trace_id, span_id = item_ids(span)
+            self._stage.runtime.emit(
+                "quota",
+                "would_drop",
+                OVER_RATE.reason,
+                tenant=state.tenant,
+                signal=TRACES,
+                trace_id=trace_id,
+                span_id=span_id,
+            )
+            return span
+        self._cut.add(context.trace_id)
+        return TRACE_CUT if context.trace_id in self._passed else OVER_RATE
+
+    def _without_threshold(self, span: ReadableSpan, context: SpanContext) -> ReadableSpan:
+        if probability_of(context.trace_state) is None:
+            return span
+        changed = SpanContext(
+            context.trace_id,
+            context.span_id,
+            context.is_remote,
+            context.trace_flags,
+            with_threshold(context.trace_state, None),
+        )
+        return copy_span(span, context=changed)

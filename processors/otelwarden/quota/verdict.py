@@ -1,0 +1,46 @@
+"""What the sampler decided about a trace in this process, found again at each of its spans.
+
+The verdict rides on the trace state object that the SDK hands from a span to its children, kept or dropped. That costs
+no table that would have to be bounded and could forget, and nothing leaves the process: only entries are propagated. A
+trace state that the application changed is a plain one again, and the span is treated as one nobody decided about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from opentelemetry.trace import TraceState
+
+from otelwarden.core import Count
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision at a local root, obeyed by all its local descendants."""
+
+    tenant: str
+    """The tenant of the local root."""
+    named: str | None
+    """The tenant that the root's context named; where another is named, the tenant is asked for again."""
+    offered: Count
+    """Counts every span of the trace as offered to the tenant's limit."""
+    reason: str | None
+    """Why the spans are dropped, or would be when only observing; None when they are within the limit."""
+
+
+class DecidedTraceState(TraceState):
+    """A trace state that remembers the verdict about its trace."""
+
+    verdict: Verdict
+
+    @classmethod
+    def of(cls, state: TraceState | None, verdict: Verdict) -> DecidedTraceState:
+        """The same entries, with a verdict."""
+        decided = cls(list(state.items()) if state else None)
+        decided.verdict = verdict
+        return decided
+
+
+def verdict_of(state: TraceState | None) -> Verdict | None:
+    """The verdict about the trace that a trace state belongs to; None when the sampler made none in this process."""
+    return state.verdict if type(state) is DecidedTraceState else None
