@@ -1,8 +1,8 @@
 """Self-metrics: what the ledgers know, as observable instruments.
 
-Observable, because a `counter.add` with attributes costs 6-7 us and the ledgers count anyway. Tenant labels are bounded:
-the first `max_tenants` that a pipeline meets have their own series, all others share `other`. First come, first served,
-as a tenant that joined later would make the sum of the others fall, and a counter must not.
+Observable, because a `counter.add` with attributes costs 6-7 us and the ledgers count anyway. Tenant labels are
+bounded: the first `max_tenants` that a pipeline meets have their own series, all others share `other`. First come,
+first served, as a tenant that joined later would make the sum of the others fall, and a counter must not.
 """
 
 from __future__ import annotations

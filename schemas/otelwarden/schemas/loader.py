@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
@@ -74,8 +75,11 @@ def _explain(error: ValidationError) -> Iterator[Violation]:
     schema: Any = error.schema
     instance: Any = error.instance
     if error.validator == "additionalProperties":
-        known = sorted(schema.get("properties", {}))
-        for key in [key for key in instance if key not in known]:
+        patterns = schema.get("patternProperties", {})
+        known = sorted([*schema.get("properties", {}), *(pattern.strip("^$") for pattern in patterns)])
+        for key in instance:
+            if key in known or any(re.search(pattern, key) for pattern in patterns):
+                continue
             yield Violation(f"{pointer}{json_pointer([key])}", "unknown key", key, ", ".join(known))
     elif error.validator == "required":
         missing = [key for key in expected if key not in instance]
