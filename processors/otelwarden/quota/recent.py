@@ -16,22 +16,22 @@ class RecentTraces:
         size: traces.
     """
 
-    __slots__ = ("_new", "_old", "_size")
+    __slots__ = ("_new", "_old", "_size", "any")
 
     def __init__(self, size: int = RECENT_TRACES) -> None:
         self._size = size
         self._new: set[int] = set()
         self._old: set[int] = set()
+        self.any = False
+        """Whether a trace was ever added."""
 
     def __contains__(self, trace_id: int) -> bool:
         return trace_id in self._new or trace_id in self._old
-
-    def __bool__(self) -> bool:
-        return bool(self._new or self._old)
 
     def add(self, trace_id: int) -> None:
         """Remembers a trace."""
         new = self._new
         new.add(trace_id)
+        self.any = True
         if len(new) >= self._size:
             self._old, self._new = new, set()

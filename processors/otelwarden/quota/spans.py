@@ -17,7 +17,6 @@ from otelwarden.core import (
     SpanState,
     TenantResolver,
     copy_span,
-    item_ids,
     probability_of,
     with_threshold,
 )
@@ -58,6 +57,7 @@ class QuotaSpanProcessor(SpanStageProcessor):
             next_processor, self._charge, component="quota", on_error=on_error, resolver=resolver, runtime=runtime
         )
         self._allow = limiter.allow
+        self._overdraw = limiter.overdraw
         self._observe = limiter.config.overflow == "observe"
         self._passed = RecentTraces()
         self._cut = RecentTraces()
@@ -66,14 +66,16 @@ class QuotaSpanProcessor(SpanStageProcessor):
         if isinstance(state, SpanState) and not state.sampled:
             return span
         context: SpanContext = span.context
+        trace_id, charge = context.trace_id, self._allow
         verdict = verdict_of(context.trace_state)
-        if verdict is not None and verdict.reason is not None:
-            return span  # observed only: the sampler has said that it would have dropped the trace
-        if self._allow(state.tenant, TRACES, debt=verdict is not None):
-            self._passed.add(context.trace_id)
-            return self._without_threshold(span, context) if self._cut and context.trace_id in self._cut else span
+        if verdict is not None:
+            if verdict.reason is not None:
+                return span  # observed only: the sampler has said that it would have dropped the trace
+            charge = self._overdraw
+        if charge(state.tenant, TRACES):
+            self._passed.add(trace_id)
+            return self._without_threshold(span, context) if self._cut.any and trace_id in self._cut else span
         if self._observe:
-            trace_id, span_id = item_ids(span)
             self._stage.runtime.emit(
                 "quota",
                 "would_drop",
@@ -81,11 +83,11 @@ class QuotaSpanProcessor(SpanStageProcessor):
                 tenant=state.tenant,
                 signal=TRACES,
                 trace_id=trace_id,
-                span_id=span_id,
+                span_id=context.span_id,
             )
             return span
-        self._cut.add(context.trace_id)
-        return TRACE_CUT if context.trace_id in self._passed else OVER_RATE
+        self._cut.add(trace_id)
+        return TRACE_CUT if trace_id in self._passed else OVER_RATE
 
     def _without_threshold(self, span: ReadableSpan, context: SpanContext) -> ReadableSpan:
         if probability_of(context.trace_state) is None:
