@@ -1,0 +1,23 @@
+"""Proof of what was done: an append-only, signed trail of decisions, and its verification."""
+
+from otelwarden.audit.checkpoints import Checkpoint
+from otelwarden.audit.config import AuditConfig
+from otelwarden.audit.keys import SigningKey, VerifyingKey
+from otelwarden.audit.logs import AuditLogRecordExporter, AuditLogRecordProcessor
+from otelwarden.audit.metrics import AuditMetricReader
+from otelwarden.audit.spans import AuditSpanExporter, AuditSpanProcessor
+from otelwarden.audit.trail import AuditTrail, TrailStats
+
+__all__ = [
+    "AuditConfig",
+    "AuditLogRecordExporter",
+    "AuditLogRecordProcessor",
+    "AuditMetricReader",
+    "AuditSpanExporter",
+    "AuditSpanProcessor",
+    "AuditTrail",
+    "Checkpoint",
+    "SigningKey",
+    "TrailStats",
+    "VerifyingKey",
+]

@@ -1,0 +1,90 @@
+"""The configuration of the audit trail, as it stands under `processors: audit:`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from otelwarden.core import ConfigError, Fault, OnError, parse_bytes, parse_duration, schema_faults
+
+_DURATIONS: Final = ("checkpoint_interval", "coalesce_window", "sync_timeout")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditConfig:
+    """How the trail is kept.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    path: str = "./audit"
+    """Directory of the trail, made when it is missing; processes of one service share it."""
+    key_file: str | None = None
+    """File with the Ed25519 private key: PKCS#8 PEM, or its 32 bytes as base64. None: one is made beside the trail."""
+    witness: str | None = None
+    """File outside `path` to which each checkpoint is appended. None: `verify` cannot exclude a rollback."""
+    checkpoint_interval: float = 10.0
+    """Seconds from one checkpoint to the next; at least 0.1."""
+    coalesce_window: float = 1.0
+    """Seconds over which frequent decisions are counted into one record; 0 writes each by itself."""
+    sync_timeout: float = 0.25
+    """Seconds that a rare decision may hold up whoever made it."""
+    max_pending: int = 65_536
+    """Frequent decisions that may wait to be written; at least 1."""
+    segment_bytes: int = 64 << 20
+    """Bytes after which a file of records is followed by the next; at least 4096."""
+    on_error: OnError = "pass"
+    """What becomes of telemetry while the trail cannot be written: `pass` or `drop`."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            Fault(message=f"{name} is out of range", pointer=f"/{name}", given=value, allowed=f"at least {least}")
+            for name, value, least in (
+                ("checkpoint_interval", self.checkpoint_interval, 0.1),
+                ("coalesce_window", self.coalesce_window, 0),
+                ("sync_timeout", self.sync_timeout, 0),
+                ("max_pending", self.max_pending, 1),
+                ("segment_bytes", self.segment_bytes, 4096),
+            )
+            if not value >= least
+        ]
+        if self.on_error not in ("pass", "drop"):
+            faults.append(Fault(message="unknown on_error", given=self.on_error, allowed="pass, drop"))
+        if faults:
+            raise ConfigError(faults)
+
+    @classmethod
+    def from_mapping(cls, block: Mapping[str, Any], *, file: str = "", pointer: str = "") -> AuditConfig:
+        """The configuration that a block of a file describes.
+
+        Args:
+            file: named in errors.
+            pointer: where in the file the block stands, as a JSON pointer.
+
+        Raises:
+            ConfigError: with everything that is wrong with it.
+        """
+        faults = schema_faults(block, "audit", file=file, pointer=pointer)
+        if faults:
+            raise ConfigError(faults)
+        values = dict(block)
+        for name in _DURATIONS:
+            if name in values:
+                values[name] = parse_duration(values[name])
+        if "segment_bytes" in values:
+            values["segment_bytes"] = parse_bytes(values["segment_bytes"])
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(
+                Fault(
+                    file=file,
+                    pointer=pointer + fault.pointer,
+                    message=fault.message,
+                    given=fault.given,
+                    allowed=fault.allowed,
+                )
+                for fault in error.faults
+            ) from None
