@@ -1,0 +1,228 @@
+"""From settings to running pipelines: which stage stands where.
+
+    application's thread                      | export thread
+    tenancy -> quota -> batch (spans, logs)   | redaction -> audit -> failover
+    tenancy, where it is measured (metrics)   | tenancy -> quota -> redaction -> audit -> failover
+
+Tenancy and quota must see an item while it is made and ended; redaction and audit cost more and can wait for the batch,
+and audit sees what truly leaves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+from opentelemetry.sdk._logs.export import LogRecordExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.trace.sampling import Sampler
+
+from otelwarden.audit import AuditConfig, AuditLogRecordExporter, AuditMetricReader, AuditSpanExporter, AuditTrail
+from otelwarden.core import (
+    LOGS,
+    METRICS,
+    TENANT_ATTRIBUTE,
+    TRACES,
+    ContextResolver,
+    FairBatchLogRecordProcessor,
+    FairBatchSpanProcessor,
+    Runtime,
+    TenantResolver,
+    publish_self_metrics,
+)
+from otelwarden.failover import (
+    EndpointPool,
+    FailoverConfig,
+    FailoverLogRecordExporter,
+    FailoverMetricExporter,
+    FailoverSpanExporter,
+)
+from otelwarden.pipeline.handler import attach_handler
+from otelwarden.pipeline.settings import PipelineSettings, Settings
+from otelwarden.pipeline.warden import Parts
+from otelwarden.quota import (
+    QuotaConfig,
+    QuotaLimiter,
+    QuotaLogRecordProcessor,
+    QuotaMetricReader,
+    QuotaSampler,
+    QuotaSpanProcessor,
+)
+from otelwarden.redaction import (
+    RedactionConfig,
+    RedactionLogRecordExporter,
+    RedactionMetricReader,
+    RedactionPolicy,
+    RedactionSpanExporter,
+)
+from otelwarden.tenancy import (
+    Tenancy,
+    TenancyConfig,
+    TenantLogRecordProcessor,
+    TenantMeterProvider,
+    TenantMetricReader,
+    TenantRegistry,
+    TenantSpanProcessor,
+)
+
+
+class Builder:
+    """Builds the pipelines of `settings` into `parts`, which holds all that must be stopped again."""
+
+    def __init__(self, settings: Settings) -> None:
+        tenancy: TenancyConfig | None = settings.find("tenancy")
+        self._settings = settings
+        self._runtime = Runtime(
+            config_digest=settings.digest,
+            tenant_attribute=tenancy.attribute if tenancy is not None else TENANT_ATTRIBUTE,
+        )
+        self._made: dict[str, Any] = {}  # id of a component -> what its signals share
+        self.parts = Parts(runtime=self._runtime)
+
+    def build(self) -> None:
+        """Builds what the settings name.
+
+        Raises:
+            ConfigError: something cannot be opened.
+        """
+        pipelines = self._settings.pipelines
+        resource = Resource.create(dict(self._settings.resource))
+        if METRICS in pipelines:
+            self._build_metrics(pipelines[METRICS], resource)
+        if TRACES in pipelines:
+            self._build_traces(pipelines[TRACES], resource)
+        if LOGS in pipelines:
+            self._build_logs(pipelines[LOGS], resource)
+        if self.parts.sdk_meter_provider is not None and self._settings.self_metrics:
+            publish_self_metrics(self._runtime, self.parts.sdk_meter_provider)
+
+    # --- what the signals share
+
+    def _registry(self) -> TenantRegistry:
+        if self.parts.registry is None:
+            self.parts.registry = TenantRegistry(self._settings.tenants, runtime=self._runtime)
+        registry: TenantRegistry = self.parts.registry
+        return registry
+
+    def _tenancy(self, pipeline: PipelineSettings) -> Tenancy | None:
+        name = pipeline.processors.get("tenancy")
+        if name is None:
+            return None
+        if name not in self._made:
+            config: TenancyConfig = self._settings.components[name]
+            self._made[name] = Tenancy(self._registry(), config, runtime=self._runtime)
+        tenancy: Tenancy = self._made[name]
+        return tenancy
+
+    def _resolver(self, pipeline: PipelineSettings) -> TenantResolver:
+        return self._tenancy(pipeline) or ContextResolver()
+
+    def _limiter(self, pipeline: PipelineSettings) -> QuotaLimiter | None:
+        name = pipeline.processors.get("quota")
+        if name is None:
+            return None
+        if name not in self._made:
+            config: QuotaConfig = self._settings.components[name]
+            self._made[name] = QuotaLimiter(config, directory=self._registry(), runtime=self._runtime)
+            self.parts.limiters.append(self._made[name])
+        limiter: QuotaLimiter = self._made[name]
+        return limiter
+
+    def _policy(self, pipeline: PipelineSettings) -> tuple[RedactionPolicy, RedactionConfig] | None:
+        name = pipeline.processors.get("redaction")
+        if name is None:
+            return None
+        config: RedactionConfig = self._settings.components[name]
+        if name not in self._made:
+            self._made[name] = RedactionPolicy.load(*config.policies)
+        return self._made[name], config
+
+    def _trail(self, pipeline: PipelineSettings) -> AuditTrail | None:
+        name = pipeline.processors.get("audit")
+        if name is None:
+            return None
+        if name not in self._made:
+            config: AuditConfig = self._settings.components[name]
+            self._made[name] = trail = AuditTrail.open(config, runtime=self._runtime)
+            self.parts.trails.append(trail)
+            self._runtime.observe(trail)
+        found: AuditTrail = self._made[name]
+        return found
+
+    def _exporter(self, pipeline: PipelineSettings) -> tuple[FailoverConfig, EndpointPool]:
+        name = pipeline.exporter
+        config: FailoverConfig = self._settings.components[name]
+        if name not in self._made:
+            self._made[name] = EndpointPool.of(config, runtime=self._runtime)
+            self.parts.pools.append(self._made[name])
+        return config, self._made[name]
+
+    # --- the three pipelines
+
+    def _build_traces(self, pipeline: PipelineSettings, resource: Resource) -> None:
+        runtime = self._runtime
+        config, pool = self._exporter(pipeline)
+        exporter: SpanExporter = FailoverSpanExporter(config=config, pool=pool, runtime=runtime)
+        if (trail := self._trail(pipeline)) is not None:
+            exporter = AuditSpanExporter(exporter, trail=trail, runtime=runtime)
+        if (redaction := self._policy(pipeline)) is not None:
+            policy, options = redaction
+            exporter = RedactionSpanExporter(exporter, policy=policy, on_error=options.on_error, runtime=runtime)
+        processor: SpanProcessor = FairBatchSpanProcessor(exporter, config=pipeline.batch, runtime=runtime)
+        sampler: Sampler | None = None
+        if (limiter := self._limiter(pipeline)) is not None:
+            resolver = self._resolver(pipeline)
+            processor = QuotaSpanProcessor(processor, limiter=limiter, resolver=resolver, runtime=runtime)
+            sampler = QuotaSampler(limiter, resolver=resolver, runtime=runtime)
+        if (tenancy := self._tenancy(pipeline)) is not None:
+            processor = TenantSpanProcessor(processor, tenancy=tenancy, runtime=runtime)
+        provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
+        provider.add_span_processor(processor)
+        self.parts.span_processor, self.parts.tracer_provider = processor, provider
+
+    def _build_logs(self, pipeline: PipelineSettings, resource: Resource) -> None:
+        runtime = self._runtime
+        config, pool = self._exporter(pipeline)
+        exporter: LogRecordExporter = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime)
+        if (trail := self._trail(pipeline)) is not None:
+            exporter = AuditLogRecordExporter(exporter, trail=trail, runtime=runtime)
+        if (redaction := self._policy(pipeline)) is not None:
+            policy, options = redaction
+            exporter = RedactionLogRecordExporter(exporter, policy=policy, on_error=options.on_error, runtime=runtime)
+        processor: LogRecordProcessor = FairBatchLogRecordProcessor(exporter, config=pipeline.batch, runtime=runtime)
+        if (limiter := self._limiter(pipeline)) is not None:
+            resolver = self._resolver(pipeline)
+            processor = QuotaLogRecordProcessor(processor, limiter=limiter, resolver=resolver, runtime=runtime)
+        if (tenancy := self._tenancy(pipeline)) is not None:
+            processor = TenantLogRecordProcessor(processor, tenancy=tenancy, runtime=runtime)
+        provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+        provider.add_log_record_processor(processor)
+        self.parts.log_processor, self.parts.logger_provider = processor, provider
+        if self._settings.logging_handler:
+            self.parts.handler = attach_handler(
+                provider, level=self._settings.logging_level, errors=runtime.errors("pipeline")
+            )
+
+    def _build_metrics(self, pipeline: PipelineSettings, resource: Resource) -> None:
+        runtime = self._runtime
+        config, pool = self._exporter(pipeline)
+        exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime)
+        # A reader sees a collection after those around it have.
+        reader: MetricReader = PeriodicExportingMetricReader(exporter, export_interval_millis=pipeline.interval * 1e3)
+        if (trail := self._trail(pipeline)) is not None:
+            reader = AuditMetricReader(reader, trail=trail, runtime=runtime)
+        if (redaction := self._policy(pipeline)) is not None:
+            policy, options = redaction
+            reader = RedactionMetricReader(reader, policy=policy, on_error=options.on_error, runtime=runtime)
+        if (limiter := self._limiter(pipeline)) is not None:
+            reader = QuotaMetricReader(reader, limiter=limiter, runtime=runtime)
+        tenancy = self._tenancy(pipeline)
+        if tenancy is not None:
+            reader = TenantMetricReader(reader, tenancy=tenancy, runtime=runtime)
+        provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+        self.parts.sdk_meter_provider = provider
+        self.parts.meter_provider = TenantMeterProvider(provider, tenancy) if tenancy is not None else provider

@@ -1,0 +1,263 @@
+"""From a configuration file to settings: shape by schema, meaning by the components, every fault at once.
+
+Nothing is started, opened or written here, so a file can be judged without consequences.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from otelwarden.audit import AuditConfig
+from otelwarden.core import (
+    LOGS,
+    SIGNALS,
+    BatchConfig,
+    ConfigError,
+    Fault,
+    Signal,
+    digest_of,
+    parse_bytes,
+    parse_duration,
+    read_document,
+    schema_faults,
+)
+from otelwarden.failover import FailoverConfig
+from otelwarden.quota import QuotaConfig
+from otelwarden.redaction import RedactionConfig
+from otelwarden.tenancy import TenancyConfig
+
+Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any]
+
+PROCESSOR_ORDER: Final = ("tenancy", "quota", "redaction", "audit")
+"""Who, how much, what, proof. Another order would charge or seal what does not leave, or leak what is not yet known."""
+
+DEFAULT_DOCUMENT: Final[Mapping[str, Any]] = {
+    "processors": {
+        "tenancy": {"unknown": "pass"},
+        "quota": {"overflow": "observe"},
+        "redaction": {"policies": ["pii", "secrets"]},
+    },
+    "exporters": {"failover": {}},
+    "service": {
+        "pipelines": {
+            signal: {"processors": ["tenancy", "quota", "redaction"], "exporters": ["failover"]} for signal in SIGNALS
+        }
+    },
+}
+"""What runs without a file: personal data and secrets redacted, usage counted, the standard OTLP environment as the one
+endpoint. No tenant is known, so any that the application names passes."""
+
+_CONFIGS: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
+    "tenancy": TenancyConfig.from_mapping,
+    "quota": QuotaConfig.from_mapping,
+    "redaction": RedactionConfig.from_mapping,
+    "audit": AuditConfig.from_mapping,
+    "failover": FailoverConfig.from_mapping,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSettings:
+    """What one signal passes."""
+
+    processors: Mapping[str, str]
+    """Type of processor -> its id, in order."""
+    exporter: str
+    """Id of the exporter."""
+    batch: BatchConfig
+    """How items are batched; not used for metrics."""
+    interval: float
+    """Seconds between two collections; used for metrics only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A configuration that was found good."""
+
+    file: str
+    """The file it was read from; empty when it was given in code."""
+    digest: str
+    """Digest of the document, stamped on every decision."""
+    tenants: Path | None
+    """The file with the tenants."""
+    components: Mapping[str, Any]
+    """Id of a processor or exporter -> its configuration, an `AuditConfig`, `FailoverConfig`, ..."""
+    resource: Mapping[str, str | int | float | bool]
+    """Attributes of the resource."""
+    logging_handler: bool
+    """Whether records of the standard library's logging become telemetry (default = true)."""
+    logging_level: str
+    """The least severe level that the logging handler takes (default = notset)."""
+    self_metrics: bool
+    """Whether the pipelines' own accounts leave as metrics (default = true)."""
+    pipelines: Mapping[Signal, PipelineSettings]
+
+    def find(self, kind: str) -> Any | None:
+        """The configuration of the component of this type that pipelines use; None when none does."""
+        for pipeline in self.pipelines.values():
+            if kind in pipeline.processors:
+                return self.components[pipeline.processors[kind]]
+        return None
+
+
+def load_settings(source: Source | None = None, *, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings that a file, a mapping or nothing at all gives.
+
+    Args:
+        source: path of a YAML or JSON file; or the same as a mapping, with paths relative to the working directory; or
+            None for `DEFAULT_DOCUMENT`.
+        environment: where variables are looked up; None for the environment of this process.
+
+    Raises:
+        ConfigError: with everything that is wrong, each with file and JSON pointer.
+    """
+    file, base = "", Path.cwd()
+    if source is None:
+        document: Any = DEFAULT_DOCUMENT
+    elif isinstance(source, Mapping):
+        document = source
+    else:
+        file, base = os.fspath(source), Path(source).absolute().parent
+        document = read_document(source, environment=environment)
+    document = _with_empty_blocks(document)
+    faults = schema_faults(document, "config", file=file)
+    if faults:
+        raise ConfigError(faults)
+    reader = _Reader(document, file, base)
+    settings = reader.settings()
+    if reader.faults:
+        raise ConfigError(reader.faults)
+    return settings
+
+
+def _with_empty_blocks(document: Any) -> Any:
+    """The document in which `quota:` with nothing behind it is an empty block, as users of the Collector expect."""
+    if not isinstance(document, Mapping):
+        return document
+    return {
+        section: {name: {} if block is None else block for name, block in blocks.items()}
+        if section in ("processors", "exporters") and isinstance(blocks, Mapping)
+        else blocks
+        for section, blocks in document.items()
+    }
+
+
+class _Reader:
+    """Reads one document whose shape is good, and collects what is wrong with its meaning."""
+
+    def __init__(self, document: Mapping[str, Any], file: str, base: Path) -> None:
+        self.faults: list[Fault] = []
+        self._document = document
+        self._file = file
+        self._base = base
+
+    def _fault(self, pointer: str, message: str, given: object = None, allowed: str = "") -> None:
+        self.faults.append(Fault(file=self._file, pointer=pointer, message=message, given=given, allowed=allowed))
+
+    def settings(self) -> Settings:
+        service = self._document["service"]
+        tenants = self._document.get("tenants")
+        components = {**self._components("processors"), **self._components("exporters")}
+        return Settings(
+            file=self._file,
+            digest=digest_of(self._document),
+            tenants=self._base / tenants if tenants else None,
+            components=components,
+            resource=dict(service.get("resource", {})),
+            logging_handler=service.get("logging_handler", True),
+            logging_level=service.get("logging_level", "notset"),
+            self_metrics=service.get("self_metrics", True),
+            pipelines={signal: self._pipeline(signal, raw) for signal, raw in service["pipelines"].items()},
+        )
+
+    def _components(self, section: str) -> dict[str, Any]:
+        found = {}
+        for name, block in (self._document.get(section) or {}).items():
+            kind = name.partition("/")[0]
+            try:
+                found[name] = _CONFIGS[kind](_absolute_paths(block, self._base))
+            except ConfigError as error:
+                self._adopt(error, f"/{section}/{name.replace('/', '~1')}")
+        return found
+
+    def _adopt(self, error: ConfigError, pointer: str) -> None:
+        """Takes over what a component says of its block; faults in other files keep their place."""
+        for fault in error.faults:
+            where = "" if fault.file else pointer
+            self.faults.append(
+                Fault(
+                    file=fault.file or self._file,
+                    pointer=where + fault.pointer,
+                    message=fault.message,
+                    given=fault.given,
+                    allowed=fault.allowed,
+                )
+            )
+
+    def _pipeline(self, signal: Signal, raw: Mapping[str, Any]) -> PipelineSettings:
+        pointer = f"/service/pipelines/{signal}"
+        processors: dict[str, str] = {}
+        for index, name in enumerate(raw.get("processors", ())):
+            kind = name.partition("/")[0]
+            self._check_reference(name, "processors", f"{pointer}/processors/{index}")
+            if kind in processors:
+                self._fault(f"{pointer}/processors/{index}", f"a second {kind} in one pipeline", name)
+            processors[kind] = name
+        known = [kind for kind in processors if kind in PROCESSOR_ORDER]
+        if known != sorted(known, key=PROCESSOR_ORDER.index):
+            self._fault(f"{pointer}/processors", "in another order", known, ", ".join(PROCESSOR_ORDER))
+        exporter = raw["exporters"][0]
+        self._check_reference(exporter, "exporters", f"{pointer}/exporters/0")
+        return PipelineSettings(
+            processors=processors,
+            exporter=exporter,
+            batch=self._batch(signal, raw.get("batch", {}), f"{pointer}/batch"),
+            interval=self._duration(raw.get("interval", "60s"), f"{pointer}/interval"),
+        )
+
+    def _check_reference(self, name: str, section: str, pointer: str) -> None:
+        defined = self._document.get(section) or {}
+        if name not in defined:
+            self._fault(pointer, f"not defined under {section}", name, ", ".join(defined) or "nothing is defined there")
+
+    def _duration(self, value: Any, pointer: str) -> float:
+        try:
+            seconds = parse_duration(value)
+        except ConfigError as error:
+            self._adopt(error, pointer)
+            return 60.0
+        if seconds <= 0:
+            self._fault(pointer, "not positive", value, "more than 0s")
+        return seconds
+
+    def _batch(self, signal: Signal, raw: Mapping[str, Any], pointer: str) -> BatchConfig:
+        values: dict[str, Any] = {"schedule_delay": 1.0} if signal == LOGS else {}
+        try:
+            for name, value in raw.items():
+                parse = {"max_queue_bytes": parse_bytes, "schedule_delay": parse_duration}.get(name)
+                values[name] = parse(value) if parse else value
+            return BatchConfig(**values)
+        except ConfigError as error:
+            self._adopt(error, pointer)
+            return BatchConfig()
+
+
+def _absolute_paths(block: Any, base: Path, key: str = "") -> Any:
+    """The block with the paths in it relative to the directory of the file: `path`, `*_file`, `witness`, policies."""
+    if isinstance(block, Mapping):
+        return {name: _absolute_paths(value, base, name) for name, value in block.items()}
+    if key == "policies" and isinstance(block, list):
+        return [str(base / each) if _is_path(each) else each for each in block]
+    if isinstance(block, list):
+        return [_absolute_paths(each, base) for each in block]
+    if isinstance(block, str) and block and (key in ("path", "witness") or key.endswith("_file")):
+        return str(base / block)
+    return block
+
+
+def _is_path(policy: Any) -> bool:
+    return isinstance(policy, str) and ("/" in policy or policy.endswith((".yaml", ".yml", ".json")))
