@@ -1,0 +1,26 @@
+"""Failover: telemetry leaves by whichever endpoint takes it, and every item that none took is counted."""
+
+from otelwarden.failover.config import FailoverConfig
+from otelwarden.failover.endpoint import Endpoint
+from otelwarden.failover.environment import endpoint_of_environment
+from otelwarden.failover.health import EndpointStats, PooledEndpoint, Status
+from otelwarden.failover.logs import FailoverLogRecordExporter
+from otelwarden.failover.metrics import FailoverMetricExporter
+from otelwarden.failover.pool import EndpointPool
+from otelwarden.failover.selection import PrioritySelection, Selection
+from otelwarden.failover.spans import FailoverSpanExporter
+
+__all__ = [
+    "Endpoint",
+    "EndpointPool",
+    "EndpointStats",
+    "FailoverConfig",
+    "FailoverLogRecordExporter",
+    "FailoverMetricExporter",
+    "FailoverSpanExporter",
+    "PooledEndpoint",
+    "PrioritySelection",
+    "Selection",
+    "Status",
+    "endpoint_of_environment",
+]

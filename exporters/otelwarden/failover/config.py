@@ -1,0 +1,91 @@
+"""The settings of failover, with their defaults in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from otelwarden.core import ConfigError, Fault, parse_bytes, parse_duration
+from otelwarden.failover.endpoint import Endpoint, parse_endpoints
+
+_PARSERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "endpoints": parse_endpoints,
+    "max_queue_bytes": parse_bytes,
+    "max_age": parse_duration,
+    "initial_backoff": parse_duration,
+    "max_backoff": parse_duration,
+    "shutdown_patience": parse_duration,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailoverConfig:
+    """How batches are kept, endpoints judged and outages waited out. Raises ConfigError for what cannot be."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    """Where batches may go; default none: the standard OTLP environment names the one endpoint."""
+    max_queue_bytes: int = 32 << 20
+    """Bytes of encoded batches in memory, for each signal; beyond, the oldest is dropped; default 32 MiB."""
+    max_age: float = 300.0
+    """Seconds after which a batch that nobody took is dropped; default 300."""
+    failure_threshold: int = 3
+    """Failures in a row from which an endpoint counts as unhealthy, and not just as degraded; default 3."""
+    recovery_threshold: int = 2
+    """Successes in a row after which a failed endpoint counts as healthy again; default 2."""
+    initial_backoff: float = 0.5
+    """Seconds, about, that an endpoint is left alone after its first failure; doubled with each; default 0.5."""
+    max_backoff: float = 5.0
+    """Seconds, about, that an endpoint is left alone at most, unless it asks for more; default 5."""
+    shutdown_patience: float = 2.0
+    """Seconds without a delivery after which a shutdown gives up what is left; default 2."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            Fault(pointer=f"/{name}", message=f"not at least {least:g}", given=getattr(self, name))
+            for name, least in _LEAST.items()
+            if isinstance(getattr(self, name), bool)
+            or not isinstance(getattr(self, name), (int, float))
+            or not least <= getattr(self, name) < float("inf")
+        ]
+        if not faults and self.max_backoff < self.initial_backoff:
+            faults.append(Fault(pointer="/max_backoff", message="less than initial_backoff", given=self.max_backoff))
+        if faults:
+            raise ConfigError(faults)
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> FailoverConfig:
+        """The block `exporters: failover:` of a configuration, of the shape that `failover.schema.json` asks for.
+
+        Raises:
+            ConfigError: with everything that is wrong with it; pointers are relative to the block.
+        """
+        faults: list[Fault] = []
+        values: dict[str, Any] = {}
+        known = [each.name for each in fields(cls)]
+        for name, value in settings.items():
+            if name not in known:
+                faults.append(Fault(pointer=f"/{name}", message="unknown key", given=name, allowed=", ".join(known)))
+                continue
+            try:
+                values[name] = _PARSERS[name](value) if name in _PARSERS else value
+            except ConfigError as error:
+                faults += [replace(fault, pointer=fault.pointer or f"/{name}") for fault in error.faults]
+        try:
+            config = cls(**{name: value for name, value in values.items() if name != "endpoints"})
+        except ConfigError as error:
+            faults += error.faults
+        if faults:
+            raise ConfigError(faults)
+        return replace(config, endpoints=values.get("endpoints", ()))
+
+
+_LEAST: Final[dict[str, float]] = {
+    "max_queue_bytes": 1,
+    "max_age": 0.001,
+    "failure_threshold": 1,
+    "recovery_threshold": 1,
+    "initial_backoff": 0.001,
+    "max_backoff": 0.001,
+    "shutdown_patience": 0,
+}

@@ -1,0 +1,226 @@
+"""Where telemetry may go: one endpoint, checked when it is made."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+from otelwarden.core import SIGNALS, ConfigError, Fault, Signal, parse_duration
+from otelwarden.otlp import Compression, GrpcTransport, HttpTransport, Tls, Transport
+
+WireProtocol: TypeAlias = Literal["grpc", "http/protobuf"]
+
+DEFAULT_TIMEOUT: Final = 10.0
+
+_PROTOCOLS: Final = ("grpc", "http/protobuf")
+_COMPRESSIONS: Final = ("none", "gzip")
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
+_GRPC_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_HEADER_VALUE: Final = re.compile(r"[\x20-\x7e\t]*", re.ASCII)
+_RESERVED: Final = frozenset({"content-type", "content-length", "content-encoding", "host", "transfer-encoding", "te"})
+
+
+def _default_timeout() -> float:
+    text = os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT", "").strip()
+    return parse_duration(text) if text else DEFAULT_TIMEOUT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One receiver of OTLP.
+
+    Raises ConfigError with everything that is wrong with it.
+    """
+
+    url: str
+    """`http` or `https`, with a host; for `http/protobuf` a base to which `/v1/<signal>` is added."""
+    protocol: WireProtocol = "grpc"
+    """`grpc` or `http/protobuf`; default `grpc`."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every request; names are case-insensitive; default none."""
+    priority: int | None = None
+    """Lower is preferred; default its position in the list, counted from 0."""
+    timeout: float = field(default_factory=_default_timeout)
+    """Seconds for one attempt, all of it; default OTEL_EXPORTER_OTLP_TIMEOUT, or else 10."""
+    compression: Compression = "none"
+    """Of requests: `none` or `gzip` (level 1 over HTTP); default `none`."""
+    ca_file: str | None = None
+    """PEM file of certificates to trust; default the system's (HTTP) or those shipped with gRPC."""
+    certificate_file: str | None = None
+    """PEM file of our own certificate, for mutual TLS; default None."""
+    key_file: str | None = None
+    """PEM file of its key; default None."""
+    traces_url: str | None = None
+    """Full URL for traces, taken as it is; `http/protobuf` only; default from `url`."""
+    logs_url: str | None = None
+    """Full URL for logs, taken as it is; `http/protobuf` only; default from `url`."""
+    metrics_url: str | None = None
+    """Full URL for metrics, taken as it is; `http/protobuf` only; default from `url`."""
+
+    def __post_init__(self) -> None:
+        faults = [*_address_faults(self), *_setting_faults(self), *_header_faults(self), *_tls_faults(self)]
+        if faults:
+            raise ConfigError(faults)
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.url!r}, {self.protocol!r})"  # headers hold credentials
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> Endpoint:
+        """The endpoint of a configuration: keys are the names of the fields, `timeout` may be text like `10s`.
+
+        Raises:
+            ConfigError: with everything that is wrong with it; pointers are relative to `settings`.
+        """
+        known = [each.name for each in fields(cls)]
+        faults = [
+            Fault(pointer=f"/{key}", message="unknown key", given=key, allowed=", ".join(known))
+            for key in settings
+            if key not in known
+        ]
+        if "url" not in settings:
+            faults.append(Fault(message="missing key `url`"))
+        values = dict(settings)
+        if "timeout" in values:
+            try:
+                values["timeout"] = parse_duration(values["timeout"])
+            except ConfigError as error:
+                faults += [replace(fault, pointer="/timeout") for fault in error.faults]
+        if faults:
+            raise ConfigError(faults)
+        return cls(**values)
+
+    def url_for(self, signal: Signal) -> str:
+        """Where a signal goes over HTTP."""
+        own: str | None = getattr(self, f"{signal}_url")
+        return own if own is not None else f"{self.url.rstrip('/')}/v1/{signal}"
+
+    def open(self) -> Transport:
+        """A way to this endpoint; nothing is connected yet."""
+        tls = Tls(ca_file=self.ca_file, certificate_file=self.certificate_file, key_file=self.key_file)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        if self.protocol == "grpc":
+            url = urlsplit(self.url)
+            secure = url.scheme == "https"
+            return GrpcTransport(
+                url.netloc if url.port else f"{url.netloc}:{443 if secure else 80}",
+                headers=headers,
+                tls=tls if secure else None,
+                compression=self.compression,
+            )
+        urls = {signal: self.url_for(signal) for signal in SIGNALS}
+        return HttpTransport(urls, headers=headers, tls=tls, compression=self.compression)
+
+
+def _split(url: Any) -> SplitResult | None:
+    """The parts of a URL we can use; None when we cannot."""
+    if not isinstance(url, str) or not url.isascii() or any(c.isspace() or c < " " for c in url):
+        return None
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if usable else None
+
+
+def _address_faults(endpoint: Endpoint) -> Iterator[Fault]:
+    own = {f"{signal}_url": getattr(endpoint, f"{signal}_url") for signal in SIGNALS}
+    for name, url in {"url": endpoint.url, **own}.items():
+        if name != "url" and url is None:
+            continue
+        parts = _split(url)
+        if parts is None:
+            yield Fault(pointer=f"/{name}", message="not a URL to send to", given=url, allowed="http(s)://host[:port]")
+        elif "@" in parts.netloc:
+            yield Fault(pointer=f"/{name}", message="credentials in a URL end up in logs", allowed="headers")
+        elif name == "url" and (parts.query or parts.fragment):
+            yield Fault(pointer="/url", message="a base takes no query and no fragment", given=url)
+        elif name == "url" and endpoint.protocol == "grpc" and parts.path not in ("", "/"):
+            yield Fault(pointer="/url", message="gRPC takes no path", given=url, allowed="http(s)://host[:port]")
+        elif name != "url" and endpoint.protocol == "grpc":
+            yield Fault(pointer=f"/{name}", message="only for protocol http/protobuf", given=url)
+
+
+def _setting_faults(endpoint: Endpoint) -> Iterator[Fault]:
+    for name, allowed in (("protocol", _PROTOCOLS), ("compression", _COMPRESSIONS)):
+        value = getattr(endpoint, name)
+        if value not in allowed:
+            yield Fault(pointer=f"/{name}", message=f"unknown {name}", given=value, allowed=", ".join(allowed))
+    timeout = endpoint.timeout
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 3600:
+        yield Fault(pointer="/timeout", message="not a timeout", given=timeout, allowed="above 0, at most 3600 seconds")
+    if endpoint.priority is not None and type(endpoint.priority) is not int:
+        yield Fault(pointer="/priority", message="not a priority", given=endpoint.priority, allowed="a whole number")
+
+
+def _header_faults(endpoint: Endpoint) -> Iterator[Fault]:
+    if not isinstance(endpoint.headers, Mapping):
+        yield Fault(pointer="/headers", message="wrong type", allowed="a mapping of names to text")
+        return
+    seen: set[str] = set()
+    name_pattern = _GRPC_HEADER_NAME if endpoint.protocol == "grpc" else _HEADER_NAME
+    for name, value in endpoint.headers.items():
+        pointer = f"/headers/{str(name).replace('~', '~0').replace('/', '~1')}"
+        if not isinstance(name, str) or not name_pattern.fullmatch(name):
+            yield Fault(pointer=pointer, message="not a header name", given=name)
+        elif name.lower() in _RESERVED or name.lower().startswith("grpc-"):
+            yield Fault(pointer=pointer, message="set by the protocol itself", given=name)
+        elif endpoint.protocol == "grpc" and name.lower().endswith("-bin"):
+            yield Fault(pointer=pointer, message="binary gRPC headers are not supported", given=name)
+        elif name.lower() in seen:
+            yield Fault(pointer=pointer, message="header given twice", given=name)
+        # Values are credentials: an error does not quote them.
+        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+            yield Fault(pointer=pointer, message="not a header value", allowed="printable ASCII, no line break")
+        seen.add(str(name).lower())
+
+
+def _tls_faults(endpoint: Endpoint) -> Iterator[Fault]:
+    tls = Tls(ca_file=endpoint.ca_file, certificate_file=endpoint.certificate_file, key_file=endpoint.key_file)
+    urls = (endpoint.url, *(getattr(endpoint, f"{signal}_url") for signal in SIGNALS))
+    if tls == Tls():
+        return
+    if not any(isinstance(url, str) and url.startswith("https:") for url in urls):
+        yield Fault(pointer="/url", message="certificates are for https", given=endpoint.url)
+    yield from tls.faults()
+
+
+def parse_endpoints(given: Any) -> tuple[Endpoint, ...]:
+    """Endpoints of texts (URLs of gRPC), mappings and endpoints; each gets its position as priority unless it has one.
+
+    Raises:
+        ConfigError: with everything that is wrong with any of them; pointers begin with `/endpoints`.
+    """
+    if isinstance(given, (str, Endpoint, Mapping)):
+        given = [given]
+    faults: list[Fault] = []
+    endpoints: list[Endpoint] = []
+    for position, each in enumerate(given):
+        try:
+            endpoint = _parse(each)
+        except ConfigError as error:
+            faults += [replace(fault, pointer=f"/endpoints/{position}{fault.pointer}") for fault in error.faults]
+            continue
+        if any(endpoint.url.rstrip("/") == other.url.rstrip("/") for other in endpoints):
+            faults.append(Fault(pointer=f"/endpoints/{position}/url", message="listed twice", given=endpoint.url))
+        endpoints.append(endpoint if endpoint.priority is not None else replace(endpoint, priority=position))
+    if not endpoints and not faults:
+        faults.append(Fault(pointer="/endpoints", message="no endpoint", allowed="at least one"))
+    if faults:
+        raise ConfigError(faults)
+    return tuple(endpoints)
+
+
+def _parse(given: Any) -> Endpoint:
+    if isinstance(given, Endpoint):
+        return given
+    if isinstance(given, str):
+        return Endpoint(url=given)
+    if isinstance(given, Mapping):
+        return Endpoint.from_mapping(given)
+    raise ConfigError([Fault(message="wrong type", given=given, allowed="a URL, a mapping or an Endpoint")])

@@ -1,0 +1,62 @@
+"""The exporter of spans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from otelwarden.core import TRACES, Runtime
+from otelwarden.failover.config import FailoverConfig
+from otelwarden.failover.exporter import Endpoints, Exporting, count_by, tenant_of_item
+from otelwarden.failover.pool import DEFAULTS, EndpointPool
+from otelwarden.otlp import encode_spans
+
+
+class FailoverSpanExporter(SpanExporter):
+    """Exports spans by OTLP to the best of several endpoints; in place of an `OTLPSpanExporter`.
+
+    `export` encodes, hands over and returns; it waits for no endpoint.
+
+    Args:
+        endpoints: URLs (of gRPC), mappings or `Endpoint`s, in the order of preference; None for those of `config`, or
+            else the one of the OTLP environment.
+        pool: shared with the other exporters of a pipeline, so that one outage is one failover; has its own endpoints.
+        runtime: None for the one shared by all stages that are used by hand.
+
+    Raises ConfigError for endpoints that are none.
+    """
+
+    counts_its_losses = True
+
+    def __init__(
+        self,
+        endpoints: Endpoints | None = None,
+        *,
+        config: FailoverConfig = DEFAULTS,
+        runtime: Runtime | None = None,
+        pool: EndpointPool | None = None,
+    ) -> None:
+        self._exporting = Exporting(TRACES, endpoints, config, runtime, pool)
+
+    @property
+    def pool(self) -> EndpointPool:
+        """The endpoints and their health."""
+        return self._exporting.pool
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Takes charge of the spans; FAILURE only after `shutdown`."""
+        taken = self._exporting.export(lambda: encode_spans(spans), count_by(tenant_of_item, spans), tenant_of_item)
+        return SpanExportResult.SUCCESS if taken else SpanExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Waits until everything exported so far is delivered or dropped; whether it was in time."""
+        return self._exporting.force_flush(timeout_millis)
+
+    def shutdown(self, timeout_millis: int = 30_000) -> None:
+        """Delivers what is left, then drops the rest, counted.
+
+        It gives up before `timeout_millis` when nothing was settled for `FailoverConfig.shutdown_patience`.
+        """
+        self._exporting.shutdown(timeout_millis)
