@@ -1,0 +1,62 @@
+"""What the key of a field tells about it, remembered: keys are few and come again with every item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from otelwarden.redaction.scanner import Hit, Scanner, join_texts
+
+MAX_KEYS: Final = 8192
+"""Keys remembered; beyond, all are forgotten and the memory starts anew."""
+
+
+class KeyFacts(NamedTuple):
+    """What is known about one key."""
+
+    detectors: tuple[int, ...]
+    """Detectors for which it is evidence."""
+    hits: tuple[Hit, ...]
+    """What was found in the key itself."""
+    ruled: bool
+    """Whether a rule names it without naming a detector, so that its whole value is a hit."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the key tells nothing."""
+        return not (self.detectors or self.hits or self.ruled)
+
+
+class KeyTable:
+    """The facts of all keys seen so far.
+
+    Args:
+        is_ruled: whether a rule names a key without naming a detector.
+    """
+
+    def __init__(self, scanner: Scanner, is_ruled: Callable[[str], bool]) -> None:
+        self._scanner = scanner
+        self._is_ruled = is_ruled
+        self._facts: dict[str, KeyFacts] = {}
+        self.plain: set[str] = set()
+        """Keys known to tell nothing: `plain.issuperset(attributes)` is all that a clean item pays."""
+
+    def facts(self, key: str) -> KeyFacts:
+        """The facts of a key."""
+        facts = self._facts.get(key)
+        return facts if facts is not None else self._learn(key)
+
+    def _learn(self, key: str) -> KeyFacts:
+        facts = KeyFacts(
+            detectors=self._scanner.detectors_of_key(key),
+            hits=tuple(self._scanner.scan(join_texts([key]))),
+            ruled=self._is_ruled(key),
+        )
+        if len(self._facts) >= MAX_KEYS:
+            # Threads that read meanwhile keep the old ones, or learn a key again: both are right.
+            self._facts = {}
+            self.plain.clear()
+        self._facts[key] = facts
+        if facts.is_plain:
+            self.plain.add(key)
+        return facts

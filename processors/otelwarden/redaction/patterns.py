@@ -1,0 +1,117 @@
+"""RE2 patterns: compiled one by one to find, and together in a Set to say which of them are worth running.
+
+RE2 runs in linear time for any pattern. Patterns match UTF-8 bytes; those of the catalogue are written for bytes
+(Latin-1 to RE2, a smaller automaton), a user's that could tell a character from its bytes are matched as characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import re2
+
+SEPARATOR: Final = "\0"
+"""Stands between two values in a joined text. No word character, so a `\\b` sees the end of the value."""
+
+_SET_MEMORY: Final = (8 << 20, 16 << 20, 32 << 20, 64 << 20)
+"""Bytes that the automaton of a Set may take; the next is tried when the patterns do not fit."""
+
+_TOKEN: Final = re.compile(r"\\.|\[\^|[\^$.]", re.DOTALL)
+_CHARACTERWISE: Final = frozenset(["[^", ".", r"\p", r"\P", r"\D", r"\S", r"\W", r"\x", r"\C"])
+
+PatternError: Final = re2.error
+"""Raised when RE2 refuses a pattern."""
+
+_compile: Final[Any] = re2.compile
+_search_set: Final[Any] = re2.Set.SearchSet
+
+
+def _options(*, characters: bool, capture: bool) -> Any:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.UTF8 if characters else re2.Options.Encoding.LATIN1
+    options.never_capture = not capture
+    options.log_errors = False
+    return options
+
+
+def is_anchored(pattern: str) -> bool:
+    """Whether a pattern may depend on where a text begins or ends. Errs on the side of yes."""
+    return any(token in ("^", "$", r"\A", r"\z", r"\Q") for token in _TOKEN.findall(pattern))
+
+
+def is_characterwise(pattern: str) -> bool:
+    """Whether a pattern may tell a character from its UTF-8 bytes. Errs on the side of yes."""
+    return not pattern.isascii() or not _CHARACTERWISE.isdisjoint(_TOKEN.findall(pattern))
+
+
+def group_count(pattern: str) -> int:
+    """How many groups a pattern has: what one of them captures is the hit, the rest is what tells it."""
+    return int(_compile(pattern.encode(), _options(characters=True, capture=True)).groups)
+
+
+def compile_pattern(pattern: str, *, characters: bool = False) -> Any:
+    """The compiled pattern; its methods take bytes and answer with offsets in bytes.
+
+    Raises:
+        PatternError: it is no RE2 pattern.
+    """
+    return _compile(pattern.encode(), _options(characters=characters, capture=group_count(pattern) > 0))
+
+
+class Gate:
+    """Says in one pass over a text which of many patterns occur in it.
+
+    Args:
+        members: number and pattern of each; the numbers are what `match` answers.
+        characters: whether the patterns are matched as characters.
+
+    Raises:
+        PatternError: a pattern is refused, or all together need more memory than 64 MiB.
+    """
+
+    def __init__(self, members: Sequence[tuple[int, str]], *, characters: bool) -> None:
+        self._numbers = [number for number, _ in members]
+        for memory in _SET_MEMORY:
+            options = _options(characters=characters, capture=False)
+            options.max_mem = memory
+            self._set = _search_set(options)
+            for _, pattern in members:
+                self._set.Add(pattern.encode())
+            try:
+                self._set.Compile()
+            except PatternError:
+                if memory == _SET_MEMORY[-1]:
+                    raise
+            else:
+                break
+        self._match = self._set.Match
+
+    def match(self, text: bytes) -> list[int] | None:
+        """The numbers of the patterns that occur; None when none does."""
+        found = self._match(text)
+        if found is None:
+            return None
+        numbers = self._numbers
+        return [numbers[index] for index in found]
+
+
+def characters_from(text: bytes, start: int) -> int:
+    """The offset of the first character that begins at `start` or later."""
+    end = len(text)
+    while start < end and text[start] & 0xC0 == 0x80:
+        start += 1
+    return start
+
+
+def whole_characters(text: bytes, start: int, end: int) -> tuple[int, int]:
+    """The range, widened to whole characters: a pattern on bytes may end within one."""
+    while start > 0 and text[start] & 0xC0 == 0x80:
+        start -= 1
+    return start, characters_from(text, end)
+
+
+def matches(pattern: Any, text: bytes) -> Iterator[Any]:
+    """The leftmost matches of a compiled pattern, which do not overlap and are not empty."""
+    return (match for match in pattern.finditer(text) if match.end() > match.start())

@@ -1,0 +1,194 @@
+"""Decides what becomes of the texts of an item. No SDK in here; a `Redactor` may be shared by threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from otelwarden.core import Signal
+from otelwarden.redaction.actions import DELETED
+from otelwarden.redaction.document import Document, Edits
+from otelwarden.redaction.keys import KeyFacts, KeyTable
+from otelwarden.redaction.policy import RedactionPolicy, Rule
+from otelwarden.redaction.scanner import Hit, Scanner, encode_text, join_texts
+
+MAX_VALUE_LENGTH: Final = 1 << 20
+"""Characters of the longest value that is scanned, unless configured; 1 MiB of ASCII takes 2 ms."""
+
+_WHOLE: Final = -1
+"""Stands for the detector in the hit of a rule that names a key and no detector."""
+
+
+class Redaction(NamedTuple):
+    """What was decided about one item."""
+
+    edits: Edits
+    counts: dict[Rule, int]
+    """In how many places each rule acted."""
+
+
+class _Claim(NamedTuple):
+    """A hit and the rule that decides about it."""
+
+    start: int
+    end: int
+    rule: Rule
+    text: str
+
+
+class _Book:
+    """The rules for items of one signal and tenant."""
+
+    def __init__(self, policy: RedactionPolicy, signal: Signal, tenant: str) -> None:
+        rules = [rule for rule in policy.rules if rule.concerns(signal, tenant)]
+        self._whole = tuple(rule for rule in rules if rule.detectors is None)
+        self._by_detector = tuple(
+            tuple(rule for rule in rules if rule.detectors is not None and detector.id in rule.detectors)
+            for detector in policy.detectors
+        )
+
+    def rule_for(self, detector: int, key: str) -> Rule | None:
+        """The rule that decides about a hit under a key."""
+        for rule in self._whole if detector == _WHOLE else self._by_detector[detector]:
+            if rule.keys is None or rule.keys.match(key):
+                return rule
+        return None
+
+
+class Redactor:
+    """A policy at work on the texts of items.
+
+    Args:
+        policy: what to look for and what to do about it.
+        max_value_length: characters of the longest text that is scanned; a `Document` refuses longer ones.
+        exempt: keys of fields that are left alone, such as the tag of the tenant.
+
+    Raises:
+        ConfigError: a detector fails on its own examples.
+    """
+
+    def __init__(
+        self,
+        policy: RedactionPolicy,
+        *,
+        max_value_length: int = MAX_VALUE_LENGTH,
+        exempt: frozenset[str] = frozenset(),
+    ) -> None:
+        self.policy = policy
+        self.scanner = Scanner(policy.detectors)
+        self.max_value_length = max_value_length
+        self._exempt = exempt
+        self._whole_value_rules = [rule for rule in policy.rules if rule.detectors is None]
+        self.keys = KeyTable(self.scanner, self._is_ruled)
+        self._texts = [detector.text for detector in policy.detectors]
+        self.named_tenants = frozenset[str]().union(*(rule.tenants or () for rule in policy.rules))
+        """Tenants that some rule names; to all others the same rules apply."""
+        self._books: dict[tuple[Signal, str], _Book] = {}
+
+    def document(self) -> Document:
+        """An empty document for the texts of one item."""
+        return Document(self.keys, self.max_value_length, self._exempt)
+
+    def redact(
+        self, document: Document, signal: Signal, tenant: str, candidates: Sequence[int] | None = None
+    ) -> Redaction | None:
+        """What is to be done about an item; None when nothing is.
+
+        Args:
+            candidates: what the scanner's `single_gate` said about the same texts, if it was asked already.
+        """
+        joined = join_texts(document.texts)
+        hits = self.scanner.scan(joined, candidates)
+        for number, facts in document.keyed:
+            self.scanner.scan_under_key(joined, number, facts.detectors, hits)
+            if facts.ruled and document.texts[number]:
+                hits.append(Hit(number, 0, joined.ends[number] - joined.starts[number], _WHOLE))
+        if not hits and not document.names:
+            return None
+        redaction = Redaction(Edits({}, {}), {})
+        book = self._book(signal, tenant)
+        for number, found in _by_text(hits).items():
+            data = joined.data[joined.starts[number] : joined.ends[number]]
+            new = self._rewrite(data, document.paths[number], found, book, redaction.counts)
+            if new is not None:
+                redaction.edits.texts[number] = new
+        self._rename(document.names, book, redaction)
+        return redaction if redaction.counts else None
+
+    def redact_text(self, text: str, signal: Signal, tenant: str, *, key: str = "") -> str:
+        """A single text, redacted; empty when a rule deletes it."""
+        document = self.document()
+        document.text(key, text)
+        redaction = self.redact(document, signal, tenant)
+        new = text if redaction is None else redaction.edits.texts.get(0, text)
+        return "" if new is DELETED else new
+
+    def _is_ruled(self, key: str) -> bool:
+        return any(rule.keys is not None and rule.keys.match(key) for rule in self._whole_value_rules)
+
+    def _book(self, signal: Signal, tenant: str) -> _Book:
+        # Tenants that no rule names share a book, so there are few.
+        name = (signal, tenant if tenant in self.named_tenants else "")
+        book = self._books.get(name)
+        if book is None:
+            book = self._books[name] = _Book(self.policy, signal, name[1])
+        return book
+
+    def _rewrite(self, data: bytes, key: str, hits: list[Hit], book: _Book, counts: dict[Rule, int]) -> Any:
+        """The new text, `DELETED`, or None when nothing is to change."""
+        policy = self.policy
+        if policy.allowed_keys is not None and policy.allowed_keys.match(key):
+            return None
+        claims: list[_Claim] = []
+        for hit in hits:
+            rule = book.rule_for(hit.detector, key)
+            if rule is None or data[hit.start : hit.end].decode() in policy.allowed_values:
+                continue
+            text = "[REDACTED]" if hit.detector == _WHOLE else self._texts[hit.detector]
+            claims.append(_Claim(hit.start, hit.end, rule, text))
+        return _apply(data, claims, counts) if claims else None
+
+    def _rename(self, names: list[tuple[str, KeyFacts]], book: _Book, redaction: Redaction) -> None:
+        for number, (name, facts) in enumerate(names):
+            new = self._rewrite(encode_text(name), name, list(facts.hits), book, redaction.counts)
+            if new is not None:
+                redaction.edits.names[number] = new
+
+
+def _by_text(hits: list[Hit]) -> dict[int, list[Hit]]:
+    found: dict[int, list[Hit]] = {}
+    for hit in hits:
+        found.setdefault(hit.text, []).append(hit)
+    return found
+
+
+def _apply(data: bytes, claims: list[_Claim], counts: dict[Rule, int]) -> Any:
+    """The text with every claim settled.
+
+    Claims that overlap are one: leaving what only the weaker of two covers would leave part of a secret.
+    """
+    claims.sort(key=lambda claim: claim[:2])
+    pieces: list[str] = []
+    deleted = False
+    done = 0
+    at = 0
+    while at < len(claims):
+        start, end = claims[at].start, claims[at].end
+        following = at + 1
+        while following < len(claims) and claims[following].start < end:
+            end = max(end, claims[following].end)
+            following += 1
+        winner = min(claims[at:following], key=lambda claim: (*claim.rule.rank, claim.start - claim.end))
+        at = following
+        counts[winner.rule] = counts.get(winner.rule, 0) + 1
+        new = winner.rule.action.apply(data[winner.start : winner.end].decode(), winner.text)
+        if new is DELETED:
+            deleted = True
+            continue
+        rest = "*" * 3 if (winner.start, winner.end) != (start, end) and winner.rule.action.name == "mask" else ""
+        pieces += (data[done:start].decode(), str(new), rest)
+        done = end
+    if deleted:
+        return DELETED
+    pieces.append(data[done:].decode())
+    return "".join(pieces)
