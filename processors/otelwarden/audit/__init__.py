@@ -5,8 +5,11 @@ from otelwarden.audit.config import AuditConfig
 from otelwarden.audit.keys import SigningKey, VerifyingKey
 from otelwarden.audit.logs import AuditLogRecordExporter, AuditLogRecordProcessor
 from otelwarden.audit.metrics import AuditMetricReader
+from otelwarden.audit.reading import read_records
 from otelwarden.audit.spans import AuditSpanExporter, AuditSpanProcessor
 from otelwarden.audit.trail import AuditTrail, TrailStats
+from otelwarden.audit.verdicts import Status, StreamVerdict, Verdict, exit_code, render
+from otelwarden.audit.verify import verify
 
 __all__ = [
     "AuditConfig",
@@ -18,6 +21,13 @@ __all__ = [
     "AuditTrail",
     "Checkpoint",
     "SigningKey",
+    "Status",
+    "StreamVerdict",
     "TrailStats",
+    "Verdict",
     "VerifyingKey",
+    "exit_code",
+    "read_records",
+    "render",
+    "verify",
 ]

@@ -1,0 +1,181 @@
+"""Verification of a whole trail: every stream by itself, then the streams against each other and against a witness."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from otelwarden.audit.checkpoints import ORIGIN, Checkpoint, signature_fault, split_notes
+from otelwarden.audit.judge import StreamJudge
+from otelwarden.audit.keys import VerifyingKey, published_keys
+from otelwarden.audit.reading import stream_directories
+from otelwarden.audit.verdicts import Status, StreamVerdict, Verdict
+from otelwarden.core import ConfigError, Fault
+
+_KEY_FROM_TRAIL: Final = (
+    "the public key was taken from beside the trail: whoever could replace both, key and trail, would not be found out"
+)
+_NO_WITNESS: Final = "without checkpoints kept elsewhere a rollback to an earlier state cannot be excluded"
+
+
+class Outside(NamedTuple):
+    """What a witness knows."""
+
+    checkpoints: dict[str, list[Checkpoint]]
+    """By stream, in the order of the file."""
+    faults: dict[str, StreamVerdict]
+    """Streams of which it holds a checkpoint that is not to be believed."""
+    damaged: int
+    """Pieces that are no note."""
+
+
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    public_key: VerifyingKey | Ed25519PublicKey | str | os.PathLike[str] | None = None,
+    against: str | os.PathLike[str] | None = None,
+) -> Verdict:
+    """Judges every stream of a trail. Nothing is written, and a trail that is being written may be judged.
+
+    Args:
+        path: the trail's directory, or that of one stream.
+        public_key: the key that must have signed: a key, a C2SP verifier key as text, or a file with that or with PEM.
+            None: those in the trail's own `keys/`.
+        against: a file of checkpoints kept outside, as a witness writes it. Only with it a rollback or a fork shows.
+
+    Raises:
+        ConfigError: a path or the key cannot be read.
+    """
+    directory = Path(path)
+    try:
+        keys = _known_keys(directory, public_key)
+        # The witness first: a checkpoint is given to it when it is on the disk already.
+        outside = _read_outside(Path(against), keys) if against is not None else None
+        found = stream_directories(directory)
+        streams = _judge_all(found, keys, outside, whole=found != [directory])
+    except OSError as error:
+        file = os.fspath(error.filename or directory)
+        raise ConfigError([Fault(file=file, message=f"cannot be read: {error.strerror}")]) from error
+    warnings = [] if public_key is not None else [_KEY_FROM_TRAIL]
+    if outside is None:
+        warnings.append(_NO_WITNESS)
+    else:
+        unwitnessed = [each.stream for each in streams if each.stream not in outside.checkpoints]
+        warnings += [f"{stream}: {_NO_WITNESS}, and there is none of this stream" for stream in unwitnessed]
+        if outside.damaged:
+            warnings.append(f"{outside.damaged} pieces of {os.fspath(against or '')} are no checkpoints")
+    return Verdict(path=os.fspath(path), streams=tuple(streams), warnings=tuple(warnings))
+
+
+def _judge_all(
+    directories: Iterable[Path], keys: Mapping[str, VerifyingKey], outside: Outside | None, *, whole: bool
+) -> list[StreamVerdict]:
+    known = outside or Outside({}, {}, 0)
+    verdicts: dict[str, StreamVerdict] = {}
+    openings: dict[str, bytes] = {}
+    for directory in directories:
+        judge = StreamJudge(directory, keys, known.checkpoints.get(directory.name, ()))
+        verdicts[directory.name] = judge.judge()
+        openings[directory.name] = judge.first_record
+    for stream, checkpoints in known.checkpoints.items():
+        if stream not in verdicts:
+            size = max(each.size for each in checkpoints)
+            verdicts[stream] = _gone(stream, f"it is gone; {size} records of it are known outside")
+    for stream, fault in known.faults.items():
+        found = verdicts.get(stream, fault)
+        _worsen(verdicts, replace(found, status=fault.status, message=fault.message, sequence=fault.sequence))
+    if whole:
+        _judge_neighbours(verdicts, openings)
+    return list(verdicts.values())
+
+
+def _judge_neighbours(verdicts: dict[str, StreamVerdict], openings: Mapping[str, bytes]) -> None:
+    """Each stream names, in its first record, those that were there before it and how much of them was sealed."""
+    for stream, line in openings.items():
+        if verdicts[stream].status in (Status.TAMPERED, Status.KEY_UNKNOWN) or not verdicts[stream].sealed:
+            continue
+        for neighbour, sealed in json.loads(line).get("neighbours", {}).items():
+            found = verdicts.get(neighbour)
+            if found is None:
+                _worsen(verdicts, _gone(neighbour, f"it is gone; {stream} saw {sealed} records of it sealed"))
+            elif found.sealed < sealed and found.status.severity < Status.KEY_UNKNOWN.severity:
+                message = f"{found.sealed} records are sealed; {stream} saw {sealed}"
+                _worsen(verdicts, replace(found, status=Status.TRUNCATED, message=message, sequence=found.sealed))
+
+
+def _worsen(verdicts: dict[str, StreamVerdict], worse: StreamVerdict) -> None:
+    found = verdicts.get(worse.stream)
+    if found is None or worse.status.severity > found.status.severity:
+        verdicts[worse.stream] = worse
+
+
+def _gone(stream: str, message: str) -> StreamVerdict:
+    return StreamVerdict(stream=stream, status=Status.TRUNCATED, message=message, sequence=0)
+
+
+def _known_keys(
+    directory: Path, public_key: VerifyingKey | Ed25519PublicKey | str | os.PathLike[str] | None
+) -> dict[str, VerifyingKey]:
+    if public_key is None:
+        keys = published_keys(directory) or published_keys(directory.parent)
+    elif isinstance(public_key, VerifyingKey):
+        keys = [public_key]
+    elif isinstance(public_key, Ed25519PublicKey):
+        keys = [VerifyingKey(public_key)]
+    else:
+        keys = [_read_key(public_key)]
+    return {key.key_id: key for key in keys}
+
+
+def _read_key(public_key: str | os.PathLike[str]) -> VerifyingKey:
+    text = os.fspath(public_key)
+    file = ""
+    if "+" not in text or Path(text).exists():
+        file, text = text, Path(text).read_text(encoding="ascii", errors="replace")
+    try:
+        return VerifyingKey.parse(text)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        allowed = "a C2SP verifier key, or PEM with an Ed25519 public key"
+        raise ConfigError([Fault(file=file, message=f"no public key: {error}", allowed=allowed)]) from error
+
+
+def _read_outside(file: Path, keys: Mapping[str, VerifyingKey]) -> Outside:
+    outside = Outside({}, {}, 0)
+    damaged = 0
+    for piece in _pieces(file.read_bytes()):
+        notes = split_notes(piece).notes
+        if not notes:
+            damaged += 1
+            continue
+        note = notes[0]
+        stream = note.text.split(b"\n", 1)[0].removeprefix(ORIGIN.encode()).decode("ascii", "replace")
+        fault = signature_fault(note, keys)
+        if fault is not None:
+            status = Status.KEY_UNKNOWN if fault.unknown else Status.TAMPERED
+            message = f"a checkpoint of it kept outside: {fault.message}"
+            outside.faults.setdefault(stream, StreamVerdict(stream=stream, status=status, message=message))
+            continue
+        try:
+            checkpoint = Checkpoint.parse(note.text)
+        except ValueError:
+            damaged += 1
+            continue
+        outside.checkpoints.setdefault(checkpoint.stream, []).append(checkpoint)
+    return outside._replace(damaged=damaged)
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    """Several processes append to the file, and one may have died while it did: each note is looked for by itself."""
+    mark = b"\n" + ORIGIN.encode()
+    first, *others = (b"\n" + data).split(mark)
+    pieces = [ORIGIN.encode() + each + b"\n" for each in others]
+    if pieces:
+        pieces[-1] = pieces[-1][:-1]
+    return ([first] if first.strip() else []) + pieces
