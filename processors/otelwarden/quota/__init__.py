@@ -4,6 +4,7 @@ from otelwarden.quota.config import QuotaConfig, SignalLimits, TenantLimits
 from otelwarden.quota.limiter import QuotaLimiter, Usage
 from otelwarden.quota.logs import QuotaLogRecordProcessor
 from otelwarden.quota.metrics import QuotaMetricReader
+from otelwarden.quota.sampler import QuotaSampler
 from otelwarden.quota.spans import QuotaSpanProcessor
 from otelwarden.quota.store import Bucket, MemoryStore, Store
 
@@ -14,6 +15,7 @@ __all__ = [
     "QuotaLimiter",
     "QuotaLogRecordProcessor",
     "QuotaMetricReader",
+    "QuotaSampler",
     "QuotaSpanProcessor",
     "SignalLimits",
     "Store",

@@ -9,15 +9,19 @@ from typing import Any, Final, NamedTuple
 from otelwarden.core import (
     SIGNALS,
     SYSTEM_CLOCK,
+    TRACES,
     Clock,
     ConfigError,
+    Count,
     Fault,
     Runtime,
     Signal,
     TenantDirectory,
     default_runtime,
     run_in_child_after_fork,
+    threshold_of,
 )
+from otelwarden.quota.admission import Admission
 from otelwarden.quota.config import QuotaConfig, SignalLimits, signal_limits
 from otelwarden.quota.store import Bucket, MemoryStore, Store
 
@@ -52,14 +56,24 @@ class _NoDirectory:
 
 
 class _Place:
-    """A bucket, and the generation of the directory that its limit was read from."""
+    """A bucket, the generation of the directory that its limit was read from, and what the sampler knows."""
 
-    __slots__ = ("bucket", "generation", "take")
+    __slots__ = ("admission", "bucket", "generation", "take")
 
     def __init__(self, bucket: Bucket, generation: int) -> None:
         self.bucket = bucket
         self.take = bucket.take
         self.generation = generation
+        self.admission: Admission | None = None
+
+    def close_if_full(self, now_ns: int) -> bool:
+        known = self.admission
+        return (known is None or known.is_full(now_ns, self.bucket.limit)) and self.bucket.close_if_full()
+
+    def restart_after_fork(self) -> None:
+        self.bucket.restart_after_fork()
+        if self.admission is not None:
+            self.admission.restart_after_fork()
 
 
 class QuotaLimiter:
@@ -135,6 +149,27 @@ class QuotaLimiter:
             if taken is not None:  # else evicted between look-up and take
                 return taken
 
+    def admission_of(self, tenant: str) -> Admission:
+        """What decides which of the tenant's traces are kept; do not keep it: after an eviction it is another one."""
+        place = self._place(tenant, TRACES)
+        if place.admission is None:
+            with self._lock:
+                place.admission = place.admission or Admission(self._monotonic_ns())
+        return place.admission
+
+    def keep_trace(self, tenant: str, randomness: int, share: float = 1.0) -> tuple[bool, int, Count]:
+        """Decides about a new trace of the tenant; see `Admission.decide`.
+
+        Returns:
+            Whether it is kept, its sampling threshold, and the counter that each of its spans ticks.
+        """
+        admission = self.admission_of(tenant)
+        limit = self._place(tenant, TRACES).bucket.limit
+        if limit is None:
+            return True, threshold_of(share), admission.kept
+        keep, threshold = admission.decide(self._monotonic_ns(), limit, randomness, share)
+        return keep, threshold, admission.kept if keep else admission.lost
+
     def limit_of(self, tenant: str, signal: Signal) -> SignalLimits | None:
         """The limit in force; None for none."""
         return self._place(tenant, signal).bucket.limit
@@ -199,7 +234,7 @@ class QuotaLimiter:
         places = self._places[signal]
         wanted = max(1, self._max_tenants // _EVICT_SHARE)
         for tenant, place in list(places.items()):
-            if place.bucket.close_if_full():
+            if place.close_if_full(now):
                 allowed, over = self._gone[signal]
                 self._gone[signal] = (allowed + place.bucket.allowed, over + place.bucket.over)
                 del places[tenant]
@@ -215,4 +250,4 @@ class QuotaLimiter:
         self._gone = dict.fromkeys(SIGNALS, (0, 0))
         for signal, places in self._places.items():
             for place in [*places.values(), self._shared[signal]]:
-                place.bucket.restart_after_fork()
+                place.restart_after_fork()

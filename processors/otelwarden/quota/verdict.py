@@ -7,23 +7,22 @@ trace state that the application changed is a plain one again, and the span is t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from opentelemetry.trace import TraceState
 
 from otelwarden.core import Count
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A decision at a local root, obeyed by all its local descendants."""
 
     tenant: str
     """The tenant of the local root."""
     named: str | None
     """The tenant that the root's context named; where another is named, the tenant is asked for again."""
-    offered: Count
-    """Counts every span of the trace as offered to the tenant's limit."""
+    offered: Count | None
+    """Counts every span of the trace that belongs to this tenant; None where nothing is offered to its limit."""
     reason: str | None
     """Why the spans are dropped, or would be when only observing; None when they are within the limit."""
 

@@ -1,0 +1,133 @@
+"""At which probability the traces of one tenant are kept, so that their spans come to the tenant's rate.
+
+The state is a level of items, like a bucket's: it refills at the rate up to a capacity C and each kept trace takes m
+items at once, the mean number of spans in a trace. Its spans start later, and a controller that waited for them would
+be late by the length of a trace. With x = level / C, a new trace is kept with the probability
+
+    p = min(1, free / offered * x / (1 - x)),   x / (1 - x) at least 0.1, and p = 1 when the level is full
+
+    offered  spans per second of the tenant's own traces, kept or not: an exact count over windows of up to 0.1 s,
+             smoothed exponentially over 1 s
+    free     the rate without the spans that come whatever p is (of traces kept by a remote parent, or of another
+             tenant's), at least a twentieth of it
+    m        spans over traces offered, both decaying over 10 s
+    C        the burst, at least 8 m
+
+Under quota the level is full and p is 1. Over quota it settles where x / (1 - x) makes up for the error of
+free / offered: near one half. So the long-run rate is met however bad the estimates are; they only set how far p
+swings. p depends on earlier traces alone, never on the trace at hand, and is never 0, so a kept span stands for exactly
+1 / p spans on average.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Final
+
+from otelwarden.core import Count, threshold_of
+from otelwarden.quota.config import SignalLimits
+
+_WINDOW: Final = 0.1
+_SHORTEST_WINDOW: Final = 0.001
+_SMOOTHING: Final = 1.0
+_SIZE_MEMORY: Final = 10.0
+_LEAST_GAIN: Final = 0.1
+_LEAST_FREE: Final = 0.05
+_TRACES_IN_CAPACITY: Final = 8.0
+_FIRST_TRACES: Final = 2.0
+_FIRST_SIZE: Final = 10.0
+
+
+class Admission:
+    """Decides which of one tenant's traces are kept; safe to use from many threads.
+
+    Args:
+        now_ns: monotonic time.
+    """
+
+    def __init__(self, now_ns: int) -> None:
+        self._level = math.inf  # full, whatever the capacity
+        self._level_at = self._window_at = now_ns
+        self._offered = self._unbidden = 0.0
+        self._spans = _FIRST_TRACES * _FIRST_SIZE
+        self._traces = _FIRST_TRACES
+        self._traces_in_window = 0
+        self.restart_after_fork()
+
+    def restart_after_fork(self) -> None:
+        """Keeps the level and the estimates, and counts from zero."""
+        self._lock = threading.RLock()
+        self.kept = Count()
+        """Every span of a trace that was kept here ticks this when it starts."""
+        self.lost = Count()
+        """Every span of a trace that was not kept here ticks this when it would start."""
+        self.unbidden = Count()
+        """Every span that comes without a decision here ticks this when it starts."""
+        self._kept_before = self._lost_before = self._unbidden_before = 0
+        self._charged = 0.0
+
+    def decide(self, now_ns: int, limit: SignalLimits, randomness: int, share: float = 1.0) -> tuple[bool, int]:
+        """Whether a trace is kept, and the threshold of its randomness that says so.
+
+        Args:
+            now_ns: monotonic time.
+            limit: in force for the tenant's spans.
+            randomness: of the trace, in [0, 2^56).
+            share: the part of all traces that was kept by an earlier decision on the same randomness.
+        """
+        with self._lock:
+            probability = self._probability(now_ns, limit)
+            threshold = threshold_of(probability * share)
+            keep = randomness >= threshold
+            self._traces_in_window += 1
+            if keep:
+                size = self._spans / self._traces
+                self._level -= size
+                self._charged += size
+            return keep, threshold
+
+    def _probability(self, now_ns: int, limit: SignalLimits) -> float:
+        size = self._spans / self._traces
+        capacity = max(float(limit.burst_items), _TRACES_IN_CAPACITY * size)
+        self._level = min(capacity, self._level + (now_ns - self._level_at) / 1e9 * limit.rate)
+        self._level_at = now_ns
+        elapsed = (now_ns - self._window_at) / 1e9
+        early = self._traces_in_window * size >= capacity / _TRACES_IN_CAPACITY
+        if elapsed >= _WINDOW or (early and elapsed >= _SHORTEST_WINDOW):
+            self._end_window(elapsed)
+            self._window_at = now_ns
+        if self._level >= capacity or self._offered <= 0:
+            return 1.0
+        fill = self._level / capacity
+        gain = max(_LEAST_GAIN, fill / (1 - fill))
+        free = max(limit.rate - self._unbidden, limit.rate * _LEAST_FREE)
+        return min(1.0, free / self._offered * gain)
+
+    def _end_window(self, elapsed: float) -> None:
+        kept, lost, unbidden = self.kept.value, self.lost.value, self.unbidden.value
+        offered = kept - self._kept_before + lost - self._lost_before
+        came_unbidden = unbidden - self._unbidden_before
+        self._kept_before, self._lost_before, self._unbidden_before = kept, lost, unbidden
+
+        weight = -math.expm1(-elapsed / _SMOOTHING) if self._offered > 0 else 1.0
+        self._offered += weight * (offered / elapsed - self._offered)
+        self._unbidden += weight * (came_unbidden / elapsed - self._unbidden)
+
+        decay = math.exp(-elapsed / _SIZE_MEMORY)
+        self._spans = max(self._spans * decay + offered, 1e-9)
+        self._traces = max(self._traces * decay + self._traces_in_window, 1e-9)
+        self._traces_in_window = 0
+
+        # Traces turned out larger than they were charged for: made up for here, so that no error adds up.
+        missing = max(0.0, kept - self._charged)
+        self._charged += missing
+        self._level -= missing + came_unbidden
+
+    def is_full(self, now_ns: int, limit: SignalLimits | None) -> bool:
+        """Whether forgetting this would lose no more than estimates."""
+        if limit is None or self._level == math.inf:
+            return True
+        with self._lock:
+            level = self._level + (now_ns - self._level_at) / 1e9 * limit.rate
+            return level >= max(limit.burst_items, _TRACES_IN_CAPACITY * self._spans / self._traces)
