@@ -84,7 +84,7 @@ class Endpoint:
         ]
         if "url" not in settings:
             faults.append(Fault(message="missing key `url`"))
-        values = dict(settings)
+        values = {name: value for name, value in settings.items() if name != "timeout" or value is not None}
         if "timeout" in values:
             try:
                 values["timeout"] = parse_duration(values["timeout"])
