@@ -10,8 +10,10 @@ from otelwarden.tenancy.errors import (
     UnknownTenantError,
 )
 from otelwarden.tenancy.ids import ClaimedTenant, is_tenant_id
+from otelwarden.tenancy.instruments import TenantMeterProvider
 from otelwarden.tenancy.logs import TenantLogRecordProcessor
-from otelwarden.tenancy.model import Tenant, TenantSettings, TenantStats, TenantStatus
+from otelwarden.tenancy.metrics import TenantMetricReader
+from otelwarden.tenancy.model import Tenant, TenantSettings, TenantStatus
 from otelwarden.tenancy.registry import TenantRegistry
 from otelwarden.tenancy.resolution import Tenancy
 from otelwarden.tenancy.spans import TenantSpanProcessor
@@ -28,10 +30,11 @@ __all__ = [
     "TenantError",
     "TenantFileError",
     "TenantLogRecordProcessor",
+    "TenantMeterProvider",
+    "TenantMetricReader",
     "TenantRegistry",
     "TenantSettings",
     "TenantSpanProcessor",
-    "TenantStats",
     "TenantStatus",
     "UnknownTenantError",
     "Verdict",

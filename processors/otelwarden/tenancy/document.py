@@ -69,8 +69,7 @@ class TenantsReader:
             if isinstance(identifier, str):
                 if identifier in first:
                     faults.append(self._fault(index, f"id is taken by /tenants/{first[identifier]}", identifier))
-                    continue
-                first[identifier] = index
+                first.setdefault(identifier, index)
             tenant, wrong = self._tenant(entry, index)
             faults += wrong
             if tenant is not None:

@@ -70,14 +70,3 @@ class Tenant:
     def __post_init__(self) -> None:
         if not is_tenant_id(self.id):
             raise InvalidTenantIdError(f"not a tenant id; given {self.id!r:.200}; allowed: {ID_RULE}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TenantStats:
-    """How many tenants there are, by status."""
-
-    total: int
-    active: int
-    suspended: int
-    inactive: int
-    pending: int

@@ -10,7 +10,7 @@ from typing import Any
 
 from otelwarden.tenancy.document import check_tenant
 from otelwarden.tenancy.errors import DuplicateTenantError, UnknownTenantError
-from otelwarden.tenancy.model import Tenant, TenantSettings, TenantStats, TenantStatus
+from otelwarden.tenancy.model import Tenant, TenantSettings, TenantStatus
 from otelwarden.tenancy.store import VERBS, TenantStore
 
 
@@ -46,10 +46,10 @@ class TenantRegistry(TenantStore):
         """All tenants, or those of one status, in the order of their creation or of the file."""
         return [t for t in self.snapshot.tenants.values() if status is None or t.status is status]
 
-    def stats(self) -> TenantStats:
-        """How many tenants there are, by status."""
+    def stats(self) -> Mapping[str, int]:
+        """How many tenants there are: `total`, and for each status, `active`, `suspended`, `inactive`, `pending`."""
         counts = Counter(tenant.status for tenant in self.snapshot.tenants.values())
-        return TenantStats(total=sum(counts.values()), **{status.value: counts[status] for status in TenantStatus})
+        return {"total": sum(counts.values()), **{status.value: counts[status] for status in TenantStatus}}
 
     def limits(self, tenant: str) -> Mapping[str, Any] | None:
         """The limits in the tenant's settings, as written; None for one without any, or that is not registered."""

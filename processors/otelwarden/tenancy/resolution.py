@@ -9,9 +9,10 @@ from opentelemetry.baggage import get_baggage
 from opentelemetry.context.context import Context
 
 from otelwarden.core import ConfigError, Fault, Identity, Runtime, default_runtime, plain_attributes
+from otelwarden.core._sdk import BAGGAGE_KEY
 from otelwarden.core.context import TENANT_KEY
 from otelwarden.core.protocols import NO_ATTRIBUTES
-from otelwarden.tenancy.config import Source, TenancyConfig
+from otelwarden.tenancy.config import TenancyConfig
 from otelwarden.tenancy.ids import INVALID, ClaimedTenant
 from otelwarden.tenancy.registry import TenantRegistry
 from otelwarden.tenancy.verdicts import Verdict, Verdicts
@@ -46,6 +47,9 @@ class Tenancy:
         self._errors = self.runtime.errors(COMPONENT)
         self._verdicts = Verdicts(registry.snapshot, self.config)
         self._sources = self.config.sources
+        self._baggage_key = self.config.baggage_key
+        self._resource_key = self.config.resource_key
+        self._attribute_key = self.config.attribute_key
         registry.watch(self.config.reload_interval)
 
     def resolve(
@@ -59,11 +63,18 @@ class Tenancy:
         The first source that names anything decides, even when what it names is no id: a bad claim is not a reason to
         believe somebody else. That a later source names another is counted as the event `conflict`.
         """
+        verdict, source = self.judge(context, resource, attributes)
+        return Identity(verdict.tenant, source)
+
+    def judge(
+        self, context: Context, resource: Mapping[str, Any], attributes: Mapping[str, Any]
+    ) -> tuple[Verdict, str]:
+        """The verdict on what `resolve` finds, and where it was found."""
         try:
-            return self._resolve(context, resource, attributes)
+            return self._judge(context, resource, attributes)
         except Exception as error:
             self._errors.record("resolve", error)
-            return Identity(self.config.default_tenant, "default")
+            return self.admit(self.config.default_tenant), "default"
 
     def admit(self, tenant: str) -> Verdict:
         """What becomes of the telemetry of a tenant that `resolve` named, by the registry as it is now.
@@ -82,32 +93,30 @@ class Tenancy:
             verdicts = self._verdicts = Verdicts(self.registry.snapshot, self.config)
         return verdicts
 
-    def _resolve(self, context: Context, resource: Mapping[str, Any], attributes: Mapping[str, Any]) -> Identity:
+    def _judge(
+        self, context: Context, resource: Mapping[str, Any], attributes: Mapping[str, Any]
+    ) -> tuple[Verdict, str]:
         verdicts = self._current()
-        winner: tuple[str, Source] | None = None
+        winner = ""
+        claim: str | None = None
         for source in self._sources:
-            named = self._named(source, context, resource, attributes)
+            # One branch each rather than a function each: this runs for every measurement.
+            if source == "context":
+                named = context.get(TENANT_KEY)
+            elif source == "baggage":
+                named = None if context.get(BAGGAGE_KEY) is None else get_baggage(self._baggage_key, context)
+            elif source == "resource":
+                named = plain_attributes(resource).get(self._resource_key)
+            else:
+                named = plain_attributes(attributes).get(self._attribute_key)
             if named is None:
                 continue
-            # A subclass of str may lie about its hash and equality; `str.__str__` makes a plain one.
-            claim = str.__str__(named) if issubclass(type(named), str) else INVALID
-            if winner is None:
-                winner = claim, source
-            elif claim != winner[0]:
-                reason = f"{winner[1]}_over_{source}"
-                self.runtime.emit(COMPONENT, "conflict", reason, tenant=verdicts.on_claim(winner[0]).tenant)
-        if winner is None:
-            return Identity(verdicts.on_missing().tenant, "default")
-        return Identity(verdicts.on_claim(winner[0]).tenant, winner[1])
-
-    def _named(
-        self, source: Source, context: Context, resource: Mapping[str, Any], attributes: Mapping[str, Any]
-    ) -> object:
-        config = self.config
-        if source == "context":
-            return context.get(TENANT_KEY)
-        if source == "baggage":
-            return get_baggage(config.baggage_key, context)
-        if source == "resource":
-            return plain_attributes(resource).get(config.resource_key)
-        return plain_attributes(attributes).get(config.attribute_key)
+            if type(named) is not str:
+                # A subclass of str may lie about its hash and equality; `str.__str__` makes a plain one.
+                named = str.__str__(named) if issubclass(type(named), str) else INVALID
+            if claim is None:
+                claim, winner = named, source
+            elif named != claim:
+                tenant = verdicts.on_claim(claim).tenant
+                self.runtime.emit(COMPONENT, "conflict", f"{winner}_over_{source}", tenant=tenant)
+        return (verdicts.on_missing(), "default") if claim is None else (verdicts.on_claim(claim), winner)

@@ -41,6 +41,8 @@ class Verdict:
     measured: str
     """The tenant that a measurement is tagged with: the claimed one if it is registered, since the metric reader judges
     it again at each export; else `tenant`, so that made-up ids make no series."""
+    passes_bare: bool = False
+    """Whether it passes as the tenant that it was named for, with the tag and nothing else stamped."""
 
 
 class Verdicts(dict[str, Verdict]):
@@ -111,7 +113,7 @@ class Verdicts(dict[str, Verdict]):
         return self._passing(claim)
 
     def _passing(self, tenant: str, stamps: Mapping[str, Any] = {}) -> Verdict:  # never changed
-        return Verdict("pass", tenant, "", None, {self._config.attribute: tenant, **stamps}, tenant)
+        return Verdict("pass", tenant, "", None, {self._config.attribute: tenant, **stamps}, tenant, not stamps)
 
     def _quarantined(self, claim: str, reason: str, stamps: Mapping[str, Any], *, measured: str) -> Verdict:
         quarantine = self._config.quarantine_tenant
