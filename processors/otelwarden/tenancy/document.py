@@ -103,10 +103,10 @@ class TenantsReader:
             json.dumps(plain, allow_nan=False)
         except ValueError:
             return None, [self._fault(index, "a number that is not finite", None, key="settings")]
-        try:
-            return tenant_from_mapping(plain), []
-        except ValueError as error:
-            return None, [self._fault(index, f"not a moment in time: {error}", plain.get("created_at"), key="")]
+        wrong = [key for key in ("created_at", "updated_at") if key in plain and not _is_moment(plain[key])]
+        if wrong:
+            return None, [self._fault(index, "not a moment in time", plain[key], key=key) for key in wrong]
+        return tenant_from_mapping(plain), []
 
 
 def _with_times_as_text(entry: Any) -> Any:
@@ -132,12 +132,16 @@ def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
 
 
-def tenant_from_mapping(entry: Mapping[str, Any]) -> Tenant:
-    """The tenant that an entry describes, which must be valid by the schema.
+def _is_moment(text: str) -> bool:
+    try:
+        _moment(text)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
-    Raises:
-        ValueError: a moment in time is none, such as February 30th.
-    """
+
+def tenant_from_mapping(entry: Mapping[str, Any]) -> Tenant:
+    """The tenant that an entry describes, which must be valid."""
     settings = entry.get("settings", {})
     return Tenant(
         id=entry["id"],

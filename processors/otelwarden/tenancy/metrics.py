@@ -21,7 +21,7 @@ from otelwarden.tenancy.stage import retagged, tenancy_of
 from otelwarden.tenancy.verdicts import Verdict
 
 OVERFLOW: Final = "otel.metric.overflow"
-"""The attribute of the series in which the SDK lumps together what exceeds its limit of cardinality, whose-ever it is.
+"""The attribute of the series in which an SDK lumps together what exceeds its limit of cardinality, whosever it is.
 Source: OpenTelemetry specification, metrics/sdk.md, overflow attribute."""
 
 
@@ -89,8 +89,8 @@ class TenantMetricReader(GovernedMetricReader):
 
     Points of tenants that may not pass are held back: a suspended tenant's cumulative sums go on where they were once
     it is active again. Those of pending tenants are quarantined. Chosen attributes of the tenant are stamped here. A
-    point without a tag belongs to its resource's tenant or the default; a series of the SDK's overflow always to the
-    default, since it is everybody's.
+    point without a tag belongs to its resource's tenant or the default; a series of overflow always to the default,
+    since it is everybody's.
 
     A tag that is there already is believed: `TenantMeterProvider` puts it there and lets no other through.
 
