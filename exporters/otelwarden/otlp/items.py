@@ -91,22 +91,19 @@ class ItemRepairs:
         )
 
     def _point(self, point: Any) -> Any:
-        changes: dict[str, Any] = {"attributes": self._repairs.attributes(point.attributes)}
-        if hasattr(point, "value"):
-            try:
-                changes["value"] = self._repairs.number(point.value)
-            except OverflowError:
-                return point
-        if point.exemplars:
-            changes["exemplars"] = [
-                replace(
-                    exemplar,
-                    filtered_attributes=self._repairs.attributes(exemplar.filtered_attributes),
-                    value=self._repairs.number(exemplar.value),
-                )
-                for exemplar in point.exemplars
-            ]
-        return replace(point, **changes)
+        try:
+            changes: dict[str, Any] = {"value": self._repairs.number(point.value)} if hasattr(point, "value") else {}
+            exemplars = [self._exemplar(exemplar) for exemplar in point.exemplars or ()]
+        except OverflowError:
+            return point  # no float is near it: it will be dropped
+        return replace(point, attributes=self._repairs.attributes(point.attributes), exemplars=exemplars, **changes)
+
+    def _exemplar(self, exemplar: Any) -> Any:
+        return replace(
+            exemplar,
+            filtered_attributes=self._repairs.attributes(exemplar.filtered_attributes),
+            value=self._repairs.number(exemplar.value),
+        )
 
     def _event(self, event: Event) -> Event:
         before = self._repairs.count

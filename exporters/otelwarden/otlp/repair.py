@@ -4,7 +4,7 @@ lone surrogates         U+FFFD, one for each (text of other programs, `os.fsdeco
 ints beyond 64 bits     their decimal digits as text; on a metric point, the nearest float
 keys that are no text   their text
 unknown types           their text
-what is nested too deep `TOO_DEEP` in its place; what has too many parts, `TOO_MANY`
+what is nested too deep `TOO_DEEP` in its place; beyond a number of lists and mappings, `TOO_MANY`
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ MAX_DEPTH: Final = 30
 """Lists and mappings within one another. Protobuf parsers refuse messages nested deeper than 100; a mapping takes three
 levels, and an exemplar's attribute starts at the ninth."""
 
-MAX_PARTS: Final = 200_000
-"""Parts of one value, so that a list that contains itself twice has an end."""
+MAX_CONTAINERS: Final = 10_000
+"""Lists and mappings in one value, so that a list that contains itself twice has an end."""
 
 TOO_DEEP: Final = "[nested too deep]"
-TOO_MANY: Final = "[too many parts]"
+TOO_MANY: Final = "[too many lists and mappings]"
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _INT64: Final = range(-(1 << 63), 1 << 63)
@@ -34,7 +34,7 @@ class Repairs:
     def __init__(self) -> None:
         self.count = 0
         """Values and keys changed so far."""
-        self._parts = 0
+        self._containers = 0
 
     def text(self, value: Any) -> Any:
         """A text that can be encoded; None stays None."""
@@ -56,15 +56,17 @@ class Repairs:
 
     def value(self, value: Any) -> Any:
         """An attribute value or log body that can be encoded; the same object when it could be before."""
-        self._parts = 0
+        self._containers = 0
         return self._value(value, 0)
 
     def attributes(self, attributes: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Attributes that can be encoded; the same object when they could be before."""
+        if attributes is None:
+            return {}
         before = self.count
-        self._parts = 0
-        repaired = self._mapping(attributes or {}, 0)
-        return (attributes or {}) if self.count == before else repaired
+        self._containers = 0
+        repaired = self._mapping(attributes, 0)
+        return attributes if self.count == before else repaired
 
     def number(self, value: Any) -> Any:
         """The value of a metric point that can be encoded; raises OverflowError when no float is near it."""
@@ -95,8 +97,8 @@ class Repairs:
         if depth >= MAX_DEPTH:
             self.count += 1
             return TOO_DEEP
-        self._parts += len(value)
-        if self._parts > MAX_PARTS:
+        self._containers += 1
+        if self._containers > MAX_CONTAINERS:
             self.count += 1
             return TOO_MANY
         before = self.count

@@ -1,0 +1,123 @@
+"""Settings: the fixture shows every one, and what is refused says why, all of it at once."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from otelwarden.core import ConfigError, parse_duration, schema_faults
+from otelwarden.failover import Endpoint, FailoverConfig, FailoverSpanExporter, endpoint_of_environment
+from otelwarden.schemas import load_schema
+
+MANUAL = yaml.safe_load(Path(__file__).with_name("config.yaml").read_text())
+
+
+def test_every_option_is_read() -> None:
+    settings = MANUAL["every_option"]
+    assert schema_faults(settings, "failover") == []
+    config = FailoverConfig.from_mapping(settings)
+    assert set(settings) == {each.name for each in fields(FailoverConfig)}
+    assert (config.max_queue_bytes, config.max_age, config.max_backoff) == (64 << 20, 600.0, 10.0)
+    assert (config.failure_threshold, config.recovery_threshold) == (5, 3)
+    assert (config.initial_backoff, config.shutdown_patience) == (1.0, 3.0)
+    grpc, http, plain = config.endpoints
+    assert set(settings["endpoints"][0]) | set(settings["endpoints"][1]) >= {each.name for each in fields(Endpoint)} - {
+        "ca_file",
+        "certificate_file",
+        "key_file",
+    }  # those need files: test_tls
+    assert (grpc.protocol, grpc.headers, grpc.priority, grpc.timeout) == ("grpc", {"x-scope-orgid": "eu"}, 10, 2.5)
+    assert (http.compression, http.url_for("traces")) == ("gzip", "https://otlp-b.example/custom/traces")
+    assert http.url_for("logs") == "https://otlp-b.example/custom/logs"
+    assert (plain.url, plain.protocol, plain.priority) == ("http://localhost:4317", "grpc", 2)
+
+
+def test_schema_and_dataclasses_agree() -> None:
+    schema = load_schema("failover")
+    defaults = FailoverConfig()
+    assert set(schema["properties"]) == {each.name for each in fields(FailoverConfig)}
+    for name, each in schema["properties"].items():
+        default, ours = each["default"], getattr(defaults, name)
+        assert each["description"]
+        if name == "max_queue_bytes":
+            assert FailoverConfig.from_mapping({name: default}) == defaults
+        else:
+            assert ours == (parse_duration(default) if isinstance(default, str) else ours.__class__(default))
+    endpoint = schema["$defs"]["endpoint"]["properties"]
+    example = Endpoint(url="http://localhost:4317")
+    assert set(endpoint) == {each.name for each in fields(Endpoint)}
+    for name, each in endpoint.items():
+        assert each["description"]
+        assert name in ("url", "timeout") or each["default"] == getattr(example, name)
+
+
+@pytest.mark.parametrize("case", MANUAL["refused"], ids=lambda case: case["why"])
+def test_what_is_refused_says_where(case: dict[str, Any]) -> None:
+    faults = schema_faults(case["settings"], "failover")
+    if not faults:
+        with pytest.raises(ConfigError) as refused:
+            FailoverConfig.from_mapping(case["settings"])
+        faults = list(refused.value.faults)
+    assert [fault.pointer for fault in faults] == case["at"]
+    assert all(fault.message for fault in faults)
+
+
+def test_values_of_headers_are_not_quoted_in_errors() -> None:
+    with pytest.raises(ConfigError) as refused:
+        Endpoint(url="http://localhost:4317", headers={"authorization": "Bearer s3cret\n"})
+    assert "s3cret" not in str(refused.value)
+    assert "s3cret" not in repr(Endpoint(url="http://localhost:4317", headers={"authorization": "Bearer s3cret"}))
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, {"url": "http://localhost:4317", "protocol": "grpc", "timeout": 10.0}),
+        ({"PROTOCOL": "http/protobuf"}, {"url": "http://localhost:4318", "traces_url": None}),
+        ({"ENDPOINT": "http://a:1", "TRACES_ENDPOINT": "http://b:2"}, {"url": "http://b:2"}),
+        ({"ENDPOINT": "collector:4317"}, {"url": "https://collector:4317"}),
+        ({"ENDPOINT": "collector:4317", "INSECURE": "true"}, {"url": "http://collector:4317"}),
+        ({"ENDPOINT": "http://a:1/x"}, {"url": "http://a:1"}),
+        (
+            {"PROTOCOL": "grpc", "TRACES_PROTOCOL": "http/protobuf", "TRACES_ENDPOINT": "https://a/in?k=1"},
+            {"url": "https://a", "traces_url": "https://a/in?k=1"},
+        ),
+        ({"HEADERS": "a=1,b=x%20y", "TRACES_HEADERS": "c=3"}, {"headers": {"c": "3"}}),
+        ({"HEADERS": "a=1,b=x%20y"}, {"headers": {"a": "1", "b": "x y"}}),
+        ({"COMPRESSION": "gzip", "TIMEOUT": "3", "TRACES_TIMEOUT": "0.5"}, {"compression": "gzip", "timeout": 0.5}),
+        ({"CERTIFICATE": "/nowhere.pem"}, {"ca_file": None}),  # without TLS it is ignored
+        ({"ENDPOINT": "  ", "PROTOCOL": ""}, {"url": "http://localhost:4317"}),
+    ],
+    ids=repr,
+)
+def test_the_standard_environment_names_one_endpoint(variables: dict[str, str], expected: dict[str, Any]) -> None:
+    environment = {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in variables.items()}
+    endpoint = endpoint_of_environment("traces", environment)
+    assert {name: getattr(endpoint, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PROTOCOL": "http/json"},
+        {"TIMEOUT": "soon"},
+        {"COMPRESSION": "brotli"},
+        {"ENDPOINT": "https://a:1", "CERTIFICATE": "/nowhere.pem"},
+        {"ENDPOINT": "ftp://a"},
+    ],
+    ids=repr,
+)
+def test_a_bad_environment_is_refused(variables: dict[str, str]) -> None:
+    with pytest.raises(ConfigError):
+        endpoint_of_environment("traces", {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in variables.items()})
+
+
+def test_an_exporter_without_arguments_uses_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    exporter = FailoverSpanExporter()
+    assert [each.url for each in exporter.pool.stats()] == ["http://127.0.0.1:9"]
+    exporter.shutdown()
