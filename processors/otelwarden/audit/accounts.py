@@ -8,7 +8,7 @@ from typing import Any, Final
 from otelwarden.audit.checkpoints import Checkpoint, account_digest
 from otelwarden.audit.reading import Block
 
-_ACCOUNT: Final = b'"action":"account","outcome":"success","reason":'
+_ACCOUNT: Final = b'"component":"audit","action":"account",'
 _GAP: Final = b'"component":"audit","action":"gap",'
 
 

@@ -38,9 +38,8 @@ class Order:
         self._gate = threading.Lock()
         self._gate.acquire()
 
-    def finish(self, *, done: bool) -> None:
+    def finish(self) -> None:
         """Tells whoever waits."""
-        self.done = done
         self.finished = True
         self._gate.release()
 
@@ -84,6 +83,11 @@ class Inbox:
                 self._bell.get_nowait()
         except Empty:
             pass
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether an order waits."""
+        return bool(self._urgent)
 
     def take_orders(self) -> list[Order]:
         """The orders that wait."""

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from otelwarden.audit.batch import NO_PREVIOUS, PREVIOUS_BYTES
 from otelwarden.audit.merkle import leaf_hash
-from otelwarden.audit.stream import NO_PREVIOUS
 
 _HEAD: Final = re.compile(
-    rb'\{"sequence":(0|[1-9][0-9]*),"time":"(-?[0-9]+)","previous":"([0-9a-f]{64})","stream":"([^"\\]*)",.*\}',
+    rb'\{"sequence":(0|[1-9][0-9]*),"time":"(-?[0-9]+)","previous":"([0-9a-f]{16})","stream":"([^"\\]*)",.*\}',
     re.DOTALL,
 )
 
@@ -29,7 +29,7 @@ class Chain:
     def __init__(self, stream: str) -> None:
         self._stream = stream.encode()
         self._next = self._first = 0
-        self._previous = NO_PREVIOUS.encode()
+        self._previous = NO_PREVIOUS
         self._suspect: int | None = None  # its successor does not know it: either it was changed or its successor was
         self.bad: int | None = None
         self.last_ns = 0
@@ -37,7 +37,7 @@ class Chain:
     def start_after(self, line: bytes, sequence: int) -> None:
         """Begins in the middle, after a record that is known to be good."""
         self._next = self._first = sequence + 1
-        self._previous = leaf_hash(line).hex().encode()
+        self._previous = _name(line)
 
     def follow(self, lines: Iterable[bytes]) -> bool:
         """Looks at the next lines; False once a bad one was found."""
@@ -65,6 +65,11 @@ class Chain:
             return
         if not fits:
             self._suspect = self._next - 1
-        self._previous = leaf_hash(line).hex().encode()
+        self._previous = _name(line)
         self._next += 1
         self.last_ns = max(self.last_ns, int(head[2]))
+
+
+def _name(line: bytes) -> bytes:
+    """What the record after `line` calls it."""
+    return leaf_hash(line)[:PREVIOUS_BYTES].hex().encode()

@@ -18,6 +18,8 @@ _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 def reason_of(error: Exception) -> str:
     """Why a write failed, as the reason of a loss."""
+    if isinstance(error, (TypeError, ValueError, IndexError)):
+        return MALFORMED
     return DISK_FULL if isinstance(error, OSError) and error.errno in _FULL else WRITE_FAILED
 
 

@@ -1,12 +1,11 @@
 """The stored form of an event: one line of JSON in ASCII, described by `audit-event.schema.json`.
 
-The bytes of the line without its line feed are the leaf of the tree. They are never parsed and written again: a
+The bytes of the line without its line feed are a leaf of the tree. They are never parsed and written again: a
 verifier that re-serialises is 15 times dearer and stumbles over numbers and surrogates.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
@@ -81,7 +80,7 @@ class Entry(NamedTuple):
     """What becomes a record, before it has a place in a stream."""
 
     time_ns: int
-    body: str
+    body: bytes
     """The fields after `previous`, as JSON without braces."""
 
 
@@ -94,65 +93,65 @@ class Encoder:
 
     def __init__(self, stream: str) -> None:
         self._stream = text(stream)
-        self._fixed: dict[tuple[Any, ...], str] = {}
+        self._fixed: dict[tuple[str, ...], bytes] = {}
 
-    def event(self, event: GovernanceEvent, *, actor: str = "") -> Entry:
-        """The entry of one decision."""
-        key = (event[1:6], event[9:11], actor)
+    def fixed(self, event: GovernanceEvent, actor: str = "") -> bytes:
+        """The part of an event's record that does not change from one of its kind to the next."""
+        key = event[1:6] + event[9:11] if not actor else (*event[1:6], *event[9:11], actor)
         fixed = self._fixed.get(key)
         if fixed is None:
-            fixed = self._keep(key, event, actor)
-        body = f'{fixed},"count":{event[6]:d}'
-        if event[7]:
-            body += f',"trace_id":"{event[7]:032x}","span_id":"{event[8]:016x}"'
-        return Entry(event[0], body)
+            if len(self._fixed) >= _MAX_CACHED:
+                self._fixed.clear()
+            fixed = self._fixed[key] = self._fixed_part(event, actor)
+        return fixed
 
-    def window(self, event: GovernanceEvent, count: int, last_ns: int) -> Entry:
-        """The entry of many decisions of one kind, the first of which was `event`."""
-        key = (event[1:6], event[9:11], "")
-        fixed = self._fixed.get(key)
-        if fixed is None:
-            fixed = self._keep(key, event, "")
-        return Entry(last_ns, f'{fixed},"count":{count:d},"window":["{event[0]:d}","{last_ns:d}"]')
-
-    def _keep(self, key: tuple[Any, ...], event: GovernanceEvent, actor: str) -> str:
-        if len(self._fixed) >= _MAX_CACHED:
-            self._fixed.clear()
+    def _fixed_part(self, event: GovernanceEvent, actor: str) -> bytes:
         fields = {
             "actor": actor or f"system:{event.component}",
             "component": event.component,
             "action": event.action,
             "outcome": outcome_of(event.action, event.reason),
             "reason": event.reason,
-            "tenant": event.tenant,
-            "signal": event.signal,
-            "target": event.target,
-            "config": event.config_digest,
         }
-        fixed = f'"stream":{self._stream}' + "".join(f',"{name}":{text(value)}' for name, value in fields.items())
-        self._fixed[key] = fixed
-        return fixed
+        where = {"tenant": event.tenant, "signal": event.signal, "target": event.target, "config": event.config_digest}
+        fields.update((name, value) for name, value in where.items() if value)
+        line = f'"stream":{self._stream}' + "".join(f',"{name}":{text(value)}' for name, value in fields.items())
+        return line.encode("ascii")
+
+    def event(self, event: GovernanceEvent, *, actor: str = "") -> Entry:
+        """The entry of one decision."""
+        body = b'%b,"count":%d' % (self.fixed(event, actor), event.count)
+        if event.trace_id:
+            body += b',"trace_id":"%032x","span_id":"%016x"' % (event.trace_id, event.span_id)
+        return Entry(event.time_ns, body)
+
+    def window(self, event: GovernanceEvent, count: int, last_ns: int) -> Entry:
+        """The entry of many decisions of one kind, the first of which was `event`."""
+        body = b'%b,"count":%d,"window":["%d","%d"]' % (self.fixed(event), count, event.time_ns, last_ns)
+        return Entry(last_ns, body)
 
     def own(self, time_ns: int, action: str, reason: str, *, count: int = 1, config: str = "", **more: Any) -> Entry:
         """The entry of something the trail says about itself; `more` are further fields."""
         entry = self.event(GovernanceEvent(time_ns, "audit", action, reason, count=count, config_digest=config))
         extra = "".join(f',"{name}":{json.dumps(value, separators=(",", ":"))}' for name, value in more.items())
-        return entry._replace(body=entry.body + extra)
+        return entry._replace(body=entry.body + extra.encode("ascii"))
 
     def accounts(self, time_ns: int, reason: str, balances: Iterable[Balance], *, config: str) -> Iterator[Entry]:
         """The accounting table, in as many entries as it takes."""
         part: list[str] = []
+        length = 0
         for account in map(_account, balances):
-            if part and sum(map(len, part)) + len(account) > _PART:
+            if part and length + len(account) > _PART:
                 yield self._accounts(time_ns, reason, part, config)
-                part = []
+                part, length = [], 0
             part.append(account)
+            length += len(account)
         if part:
             yield self._accounts(time_ns, reason, part, config)
 
     def _accounts(self, time_ns: int, reason: str, part: list[str], config: str) -> Entry:
         entry = self.own(time_ns, "account", reason, count=len(part), config=config)
-        return entry._replace(body=f'{entry.body},"balances":[{",".join(part)}]')
+        return entry._replace(body=b'%b,"balances":[%b]' % (entry.body, ",".join(part).encode("ascii")))
 
 
 def _account(balance: Balance) -> str:
@@ -162,34 +161,3 @@ def _account(balance: Balance) -> str:
         f'"tenant":{text(balance.tenant)},"received":{balance.received:d},"forwarded":{balance.forwarded:d},'
         f'"dropped":{{{dropped}}},"held":{balance.held:d}}}'
     )
-
-
-class Batch:
-    """Records that are about to be appended together: numbered, chained, hashed.
-
-    Attributes:
-        lines: the stored bytes of each, without line feeds.
-        leaves: the leaf hash of each.
-    """
-
-    __slots__ = ("leaves", "lines", "previous", "sequence")
-
-    def __init__(self, sequence: int, previous: str) -> None:
-        self.sequence = sequence
-        self.previous = previous
-        self.lines: list[bytes] = []
-        self.leaves: list[bytes] = []
-
-    def extend(self, entries: Iterable[Entry]) -> None:
-        """Adds records. Each names its predecessor by leaf hash, so that a damaged one can be pointed at."""
-        sequence, previous = self.sequence, self.previous
-        sha256 = hashlib.sha256
-        lines, leaves = self.lines.append, self.leaves.append
-        for time_ns, body in entries:
-            line = f'{{"sequence":{sequence},"time":"{time_ns}","previous":"{previous}",{body}}}'.encode("ascii")
-            leaf = sha256(b"\x00" + line)
-            lines(line)
-            leaves(leaf.digest())
-            previous = leaf.hexdigest()
-            sequence += 1
-        self.sequence, self.previous = sequence, previous

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from otelwarden.audit.batch import Batch
 from otelwarden.audit.checkpoints import Checkpoint, State, account_digest, sign
 from otelwarden.audit.keys import SigningKey
 from otelwarden.audit.neighbours import sealed_neighbours
@@ -91,15 +92,27 @@ class Session:
         """The entry that declares decisions which were not written."""
         return self.encoder.own(self._clock.time_ns(), "gap", reason, count=count, config=self._runtime.config_digest)
 
-    def append(self, entries: Iterable[Entry]) -> None:
-        """Appends records; raises as `Stream.append` does."""
-        self._stream.append(entries)
+    def begin(self) -> Batch:
+        """A batch of records for this stream."""
+        return self._stream.begin()
+
+    def write(self, batch: Batch) -> None:
+        """Writes what is in the batch; raises as `Stream.commit` does."""
+        self._stream.write(batch)
+
+    def commit(self, batch: Batch) -> None:
+        """Writes the batch, durably; raises as `Stream.commit` does."""
+        self._stream.commit(batch)
+
+    def undo(self) -> None:
+        """Takes back what was written and not committed; raises StreamBroken when that cannot be done."""
+        self._stream.undo()
 
     def seal(self) -> bytes:
         """Appends the accounts that changed, and a checkpoint over everything; answers the signed note.
 
         Raises:
-            OSError, StreamBroken: as `Stream.append`.
+            OSError, StreamBroken: as `Stream.commit`.
         """
         self._attempted_monotonic_ns = self._clock.monotonic_ns()
         balances = self._balances()
@@ -125,7 +138,7 @@ class Session:
     def _append_accounts(self, reason: str, balances: dict[tuple[str, str | None, str], Balance]) -> list[bytes]:
         now = self._clock.time_ns()
         entries = self.encoder.accounts(now, reason, balances.values(), config=self._runtime.config_digest)
-        return self._stream.append(entries).lines
+        return self._stream.append(entries)
 
     def _seal(self, state: State, accounts: list[bytes]) -> bytes:
         checkpoint = Checkpoint(

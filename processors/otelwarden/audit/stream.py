@@ -16,16 +16,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from otelwarden.audit.batch import NO_PREVIOUS, Batch
 from otelwarden.audit.merkle import Frontier
-from otelwarden.audit.records import Batch, Entry
+from otelwarden.audit.records import Entry
 from otelwarden.core import OtelwardenError
 
 CHECKPOINTS: Final = "checkpoints"
 SEGMENT_PREFIX: Final = "records-"
 SEGMENT_SUFFIX: Final = ".jsonl"
-NO_PREVIOUS: Final = "0" * 64
-"""What the first record of a stream names as its predecessor."""
-
+_LARGE: Final = 1 << 20  # bytes; smaller writes are not worth a call of their own
 _sync = getattr(os, "fdatasync", os.fsync)
 
 
@@ -45,33 +44,53 @@ def segment_name(sequence: int) -> str:
 
 
 class AppendFile:
-    """A file that is appended to, durably and whole or not at all."""
+    """A file that is appended to, durably and whole or not at all.
+
+    Attributes:
+        length: bytes that are durable.
+    """
 
     def __init__(self, path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o640)
-        self.length = 0
-        """Bytes that are durable."""
+        self._written = self.length = 0
 
-    def append(self, data: bytes) -> None:
-        """Returns when the data is on the disk.
-
-        Raises:
-            OSError: it is not; the file is as it was.
-            StreamBroken: it is not, and the file could not be put back.
-        """
+    def write(self, data: bytes) -> None:
+        """Appends data that becomes durable with the next `sync`; raises as that."""
         try:
             view = memoryview(data)
             while view:
                 view = view[os.write(self._descriptor, view) :]
+            if len(data) >= _LARGE:
+                _start_writing(self._descriptor, self._written, len(data))
+        except OSError:
+            self.undo()
+            raise
+        self._written += len(data)
+
+    def sync(self) -> None:
+        """Returns when everything written is on the disk.
+
+        Raises:
+            OSError: it is not; the file is as it was at the last sync.
+            StreamBroken: it is not, and the file could not be put back.
+        """
+        try:
             _sync(self._descriptor)
         except OSError:
-            try:
-                os.ftruncate(self._descriptor, self.length)
-            except OSError as error:
-                raise StreamBroken(f"a failed append could not be undone: {error.strerror}") from error
+            self.undo()
             raise
-        self.length += len(data)
+        self.length = self._written
+
+    def undo(self) -> None:
+        """Takes back what was written since the last sync; raises StreamBroken when that cannot be done."""
+        if self._descriptor < 0:
+            return
+        try:
+            os.ftruncate(self._descriptor, self.length)
+        except OSError as error:
+            raise StreamBroken(f"a failed append could not be undone: {error.strerror}") from error
+        self._written = self.length
 
     def close(self) -> None:
         """Closes this process's descriptor."""
@@ -80,6 +99,12 @@ class AppendFile:
         if descriptor >= 0:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+
+
+def _start_writing(descriptor: int, offset: int, length: int) -> None:
+    """Lets the disk begin while the next records are made: on Linux this advice starts the writing of dirty pages."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
 
 
 class Stream:
@@ -119,27 +144,50 @@ class Stream:
         """RFC 6962 Merkle tree hash over them."""
         return self._tree.root()
 
-    def append(self, entries: Iterable[Entry]) -> Batch:
-        """Appends records in one write and returns when they are on the disk.
-
-        Raises:
-            OSError: they are not; the stream is as it was.
-            StreamBroken: they are not, and the stream must be abandoned.
-        """
-        batch = Batch(self.size, self._previous)
-        batch.extend(entries)
-        if not batch.lines:
-            return batch
+    def begin(self) -> Batch:
+        """A batch that follows what is durable; several may be begun, but only one can be committed."""
         if self._segment.length >= self._segment_bytes:
             self._next_segment()
-        self._segment.append(b"\n".join(batch.lines) + b"\n")
+        return Batch(self.size, self._previous)
+
+    def write(self, batch: Batch) -> None:
+        """Writes what is in the batch, and keeps the batch open; raises as `commit`."""
+        self._segment.write(batch.take())
+
+    def commit(self, batch: Batch) -> None:
+        """Writes the batch and returns when it is on the disk.
+
+        Raises:
+            OSError: it is not; the stream is as it was when the batch was begun.
+            StreamBroken: it is not, and the stream must be abandoned.
+        """
+        self.write(batch)
+        self._segment.sync()
         self._tree.extend(batch.leaves)
         self._previous = batch.previous
-        return batch
+
+    def undo(self) -> None:
+        """Takes back what was written and not committed.
+
+        Raises:
+            StreamBroken: that cannot be done.
+        """
+        self._segment.undo()
+        self._notes.undo()
+
+    def append(self, entries: Iterable[Entry]) -> list[bytes]:
+        """Appends a few records and answers them as they are stored; raises as `commit`."""
+        batch = self.begin()
+        batch.extend(entries)
+        lines = batch.lines()
+        if lines:
+            self.commit(batch)
+        return lines
 
     def append_note(self, note: bytes) -> None:
-        """Appends a signed checkpoint; raises as `append` does."""
-        self._notes.append(note)
+        """Appends a signed checkpoint; raises as `commit`."""
+        self._notes.write(note)
+        self._notes.sync()
 
     def _next_segment(self) -> None:
         following = AppendFile(self.path / segment_name(self.size))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from otelwarden.audit.batch import Batch
 from otelwarden.audit.coalesce import Window
 from otelwarden.audit.inbox import Inbox, Order
 from otelwarden.audit.losses import CLOSED, MALFORMED, reason_of
@@ -13,7 +14,10 @@ from otelwarden.audit.stream import StreamBroken
 from otelwarden.core import GovernanceEvent, suppress_instrumentation_in_this_thread
 
 MAX_BATCH: Final = 16_384
-"""Frequent events that one round takes."""
+"""Frequent events that are taken at a time."""
+
+MAX_COMMIT: Final = 4 * MAX_BATCH
+"""Records in one commit when nothing is coalesced: some 0.2 s, which a rare decision may have to wait."""
 
 POLL: Final = 0.1
 """Seconds after which the writer looks for frequent decisions; rare ones wake it."""
@@ -40,6 +44,7 @@ class Writer:
         self._window_ns = int(settings.coalesce_window * 1e9)
         self._window_since = self._monotonic_ns()
         self._closed = False
+        self._at_stake = 0  # decisions that are lost if the commit at hand fails
         self.failing = False
         self.rounds = 0
         self.stream_id = ""
@@ -56,8 +61,9 @@ class Writer:
             try:
                 self._round(orders, events)
             except Exception as error:  # never the end of the thread: whoever waits for it would wait in vain
-                self._failed(error, [])
-            self._finish(orders)
+                self._failed(error)
+            for order in orders:
+                order.finish()
             self.rounds += 1
         self._finish_late()
 
@@ -65,9 +71,9 @@ class Writer:
         """What slipped in while the stream was being closed is lost."""
         orders = self._inbox.take_orders()
         late = [*(order.event for order in orders if order.event is not None), *self._inbox.take_events(MAX_BATCH)]
-        self._inbox.losses.add(CLOSED, sum(event.count for event in late))
+        self._inbox.losses.add(CLOSED, _decisions(late))
         for order in orders:
-            order.finish(done=False)
+            order.finish()
 
     def abandon(self) -> None:
         """In a forked child: closes the descriptors that belong to the parent."""
@@ -80,29 +86,32 @@ class Writer:
             # Before anything new: what a crash may leave unsealed is then never older than the interval.
             self._seal()
         urgent = [order for order in orders if order.event is not None]
-        direct = [] if self._window_ns else events
+        done = self._take_in(urgent, events, self._window_ends())
+        for order in urgent:
+            order.done = done
+        for order in orders:
+            if order.event is None:
+                self._obey(order)
+
+    def _take_in(self, urgent: Sequence[Order], events: list[GovernanceEvent], window_ends: bool) -> bool:
         if self._window_ns:
             self._inbox.losses.add(MALFORMED, self._window.add(events))
-        everything = any(order.kind != "append" for order in orders)
-        self._commit(urgent, direct, self._drain() if everything else self._window_ends())
-        for order in orders:
-            if order.kind == "checkpoint":
-                order.note = self._seal()
-            elif order.kind == "close":
-                self._close()
+            events = []
+        waits = window_ends and (len(self._window) or self._inbox.losses.undeclared)
+        return self._commit(urgent, events, window_ends) if urgent or events or waits else True
 
-    def _drain(self) -> bool:
-        """Takes what came before an order: more than one round's worth may wait. The window ends."""
-        while events := self._inbox.take_events(MAX_BATCH):
-            if self._window_ns:
-                self._inbox.losses.add(MALFORMED, self._window.add(events))
-            else:
-                self._commit([], events, False)
-        return True
-
-    def _finish(self, orders: Sequence[Order]) -> None:
-        for order in orders:
-            order.finish(done=not self.failing)
+    def _obey(self, order: Order) -> None:
+        """Does what an order asks for, once everything that came before it is written."""
+        done = True
+        while done and (events := self._inbox.take_events(MAX_BATCH)):
+            done = self._take_in([], events, False)
+        done = self._take_in([], [], True) and done
+        if order.kind == "checkpoint":
+            order.note = self._seal()
+            done = bool(order.note)
+        elif order.kind == "close":
+            done = self._close() and done
+        order.done = done
 
     def _window_ends(self) -> bool:
         now = self._monotonic_ns()
@@ -111,40 +120,59 @@ class Writer:
             return True
         return False
 
-    def _commit(self, urgent: Sequence[Order], direct: Sequence[GovernanceEvent], window_ends: bool) -> None:
-        """Writes what is due, in one append; what cannot be written is counted."""
-        if not urgent and not direct and not (window_ends and (len(self._window) or self._inbox.losses.undeclared)):
-            return
+    def _commit(self, urgent: Sequence[Order], events: list[GovernanceEvent], window_ends: bool) -> bool:
+        """Writes what is due and returns when it is on the disk; what cannot be written is counted."""
         losses = self._inbox.losses.take()
+        self._at_stake = sum(order.event.count for order in urgent if order.event is not None)
         try:
             session = self._open()
             encoder = session.encoder
-            entries = [session.gap(reason, count) for reason, count in losses.items()]
-            entries += [encoder.event(order.event, actor=order.actor) for order in urgent if order.event is not None]
-            entries += map(encoder.event, direct)
+            batch = session.begin()
+            before = batch.sequence
+            batch.extend(session.gap(reason, count) for reason, count in losses.items())
+            batch.extend(encoder.event(order.event, actor=order.actor) for order in urgent if order.event is not None)
             if window_ends:
-                entries += self._window.entries(encoder)
-            session.append(entries)
+                batch.extend(self._window.entries(encoder))
+            self._pour(session, batch, events)
+            session.commit(batch)
         except Exception as error:
             self._inbox.losses.give_back(losses)
-            self._failed(error, [*(order.event for order in urgent if order.event is not None), *direct])
-            return
+            self._failed(error)
+            return False
         self.failing = False
-        self.written += len(entries)
+        self.written += batch.sequence - before
         if window_ends:
             self._window = Window()
+        return True
 
-    def _failed(self, error: Exception, lost: Sequence[GovernanceEvent]) -> None:
+    def _pour(self, session: Session, batch: Batch, events: list[GovernanceEvent]) -> None:
+        """Writes events one by one, and those that arrive meanwhile, so that a flood shares few syncs."""
+        limit = batch.sequence + MAX_COMMIT
+        while events:
+            self._at_stake += _decisions(events)
+            batch.extend_events(events, session.encoder)
+            session.write(batch)
+            if batch.sequence >= limit or self._inbox.has_orders:
+                return
+            events = self._inbox.take_events(MAX_BATCH)
+
+    def _failed(self, error: Exception) -> None:
         """Counts what was lost. The window is kept, as its counts cost nothing, until it is full."""
         self.failing = True
         self._errors.record("write", error)
         reason = reason_of(error)
-        self._inbox.losses.add(reason, sum(event.count for event in lost))
+        lost, self._at_stake = self._at_stake, 0
         if self._window.full:
-            self._inbox.losses.add(reason, self._window.decisions)
+            lost += self._window.decisions
             self._window = Window()
-        if isinstance(error, StreamBroken):
-            self.abandon()
+        self._inbox.losses.add(reason, lost)
+        try:
+            if self._session is not None and not isinstance(error, StreamBroken):
+                self._session.undo()
+                return
+        except StreamBroken as worse:
+            self._errors.record("undo", worse)
+        self.abandon()
 
     def _open(self) -> Session:
         if self._session is None:
@@ -155,27 +183,37 @@ class Writer:
         return self._session
 
     def _seal(self) -> bytes:
+        """The signed note; empty when it could not be written."""
         self._commit([], [], True)
         try:
             session = self._open()
             before = session.size
             note = session.seal()
-        except (OSError, StreamBroken) as error:
-            self._failed(error, [])
+        except Exception as error:
+            self._failed(error)
             return b""
         self.written += session.size - before
         self.checkpoints += 1
         return note
 
-    def _close(self) -> None:
+    def _close(self) -> bool:
         self._closed = True
         if self._session is None:
-            return
+            return not self._inbox.losses.undeclared
         try:
             before = self._session.size
             self._session.close()
-            self.written += self._session.size - before
-            self.checkpoints += 1
-        except (OSError, StreamBroken) as error:
-            self._failed(error, [])
+        except Exception as error:
+            self._failed(error)
             self.abandon()
+            return False
+        self.written += self._session.size - before
+        self.checkpoints += 1
+        return True
+
+
+def _decisions(events: Sequence[GovernanceEvent]) -> int:
+    try:
+        return sum(event[6] for event in events)
+    except (TypeError, IndexError):
+        return sum(event[6] for event in events if isinstance(event, GovernanceEvent) and isinstance(event[6], int))
