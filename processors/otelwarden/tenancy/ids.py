@@ -51,3 +51,7 @@ class ClaimedTenant(str):
         self = super().__new__(cls, tenant)
         self.claim = claim
         return self
+
+    def __getnewargs__(self) -> tuple[str, str]:
+        """What a copy is made of: accounts are copied, and pickled, by their tenant."""
+        return str.__str__(self), self.claim
