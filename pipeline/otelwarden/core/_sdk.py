@@ -43,6 +43,18 @@ def plain_attributes(attributes: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return attributes if attributes is not None else {}
 
 
+def copy_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A shallow copy of the attributes of a log record, which keeps the count of dropped ones."""
+    if type(attributes) is not BoundedAttributes:
+        return dict(attributes)
+    if not attributes.dropped:
+        return attributes._dict.copy()
+    copy = BoundedAttributes(immutable=False)
+    copy._dict = attributes._dict.copy()
+    copy.dropped = attributes.dropped
+    return copy
+
+
 def events_of(span: ReadableSpan) -> Sequence[Event]:
     """The events of a span; the property makes a list and a tuple even where there are none."""
     events = span._events
@@ -66,7 +78,13 @@ class EndingHook(SpanProcessor):
     _next: SpanProcessor
 
     def _on_ending(self, span: Span) -> None:
-        forward_on_ending(self._next, span)
+        try:
+            forward_on_ending(self._next, span)
+        except Exception as error:
+            self.ending_failed(error)
+
+    def ending_failed(self, error: Exception) -> None:
+        """Told what the next in line raised. Were it to escape, the SDK would not even end the span."""
 
 
 def set_collect_callback(reader: MetricReader, collect: Any) -> None:

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, Status
 
+from otelwarden.core._sdk import copy_attributes
 from otelwarden.core.state import carry_state
 
 _T = TypeVar("_T")
@@ -165,12 +166,15 @@ def copy_log(
 def detach_log(record: ReadWriteLogRecord, resource: Resource) -> ReadableLogRecord:
     """A finished copy of a record that is still in the hands of processors.
 
-    It lets go of the context, which may hold a whole request; trace and span id are in the record itself.
+    Attributes that are set later are not its own. It lets go of the context, which may hold a whole request; trace and
+    span id are in the record itself.
     """
     old = record.log_record
     new: ApiLogRecord = object.__new__(type(old))
     new.__dict__.update(old.__dict__)
     new.context = Context()
+    if old.attributes is not None:
+        new.attributes = copy_attributes(old.attributes)
     copy = ReadableLogRecord(
         log_record=new,
         resource=resource,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from otelwarden.core.clock import SYSTEM_CLOCK, Clock
 
 
@@ -12,14 +14,15 @@ class Deadline:
     A deadline is made once at the top, and everything below asks it what is left.
 
     Args:
-        timeout: seconds from now; a negative one has passed already.
+        timeout: seconds from now; a negative one has passed already, one of more than 292 years is cut to what a lock
+            can wait for.
     """
 
     __slots__ = ("_at_ns", "_monotonic_ns")
 
     def __init__(self, timeout: float, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._monotonic_ns = clock.monotonic_ns
-        self._at_ns = self._monotonic_ns() + int(timeout * 1e9)
+        self._at_ns = self._monotonic_ns() + int(min(timeout, threading.TIMEOUT_MAX) * 1e9)
 
     @classmethod
     def after_millis(cls, timeout_millis: float, *, clock: Clock = SYSTEM_CLOCK) -> Deadline:
