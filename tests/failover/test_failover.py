@@ -241,7 +241,9 @@ def test_a_full_queue_drops_the_oldest(
     for receiver in pair:
         receiver.clear_fault()
     assert rig.flush()
-    assert pair[0].spans()[-1].attributes["number"] == 9
+    arrived = [span.attributes["number"] for receiver in pair for span in receiver.spans()]
+    assert 9 in arrived
+    assert 1 not in arrived  # the oldest that waited; number 0 may have been under way
     assert rig.account.forwarded + rig.account.dropped["queue_full"] == 10
 
 

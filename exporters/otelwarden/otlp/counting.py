@@ -1,7 +1,7 @@
 """How many attributes went in and how many came out.
 
 The public encoder leaves out an attribute that it cannot encode and says so only in the log, which may be off. Counting
-both sides finds every such case, for about 0.5 us a span.
+both sides finds every such case, for about 1 us a span where encoding takes 40.
 """
 
 from __future__ import annotations
@@ -23,17 +23,21 @@ def spans_complete(spans: Sequence[ReadableSpan], message: ExportTraceServiceReq
     """Whether every attribute of `spans` is in `message`."""
     direct = nested = 0
     envelopes: dict[tuple[int, int], tuple[Any, Any]] = {}
+    last_resource = last_scope = None
     for span in spans:
         direct += len(item_attributes(span))
-        for event in events_of(span):
-            nested += len(event.attributes or ())
-        for link in links_of(span):
-            nested += len(link.attributes or ())
-        envelopes[id(span.resource), id(span.instrumentation_scope)] = (span.resource, span.instrumentation_scope)
-    encoded = [span for each in message.resource_spans for scope in each.scope_spans for span in scope.spans]
+        if events := events_of(span):
+            nested += sum([len(event.attributes or ()) for event in events])
+        if links := links_of(span):
+            nested += sum([len(link.attributes or ()) for link in links])
+        resource, scope = span.resource, span.instrumentation_scope
+        if resource is not last_resource or scope is not last_scope:
+            last_resource, last_scope = resource, scope
+            envelopes[id(resource), id(scope)] = (resource, scope)
+    scopes = [scope for each in message.resource_spans for scope in each.scope_spans]
     return (
-        direct == sum([len(span.attributes) for span in encoded])
-        and (nested == 0 or nested == sum(_nested_in(span) for span in encoded))
+        direct == sum([len(span.attributes) for scope in scopes for span in scope.spans])
+        and (nested == 0 or nested == sum(_nested_in(span) for scope in scopes for span in scope.spans))
         and _of_envelopes(envelopes.values()) == _in_envelopes(message.resource_spans, "scope_spans")
     )
 
