@@ -131,6 +131,32 @@ class Fields:
         return new
 
 
+class FlatFields:
+    """A mapping of plain keys to nothing but texts, as most are: texts and keys stand in the same order."""
+
+    __slots__ = ("_first", "_keys", "_original")
+
+    def __init__(self, original: Any, keys: Sequence[str], first: int) -> None:
+        self._original = original
+        self._keys = keys
+        self._first = first
+
+    def rebuild(self, edits: Edits) -> Any:
+        """The mapping itself, or a dictionary when something in it changed."""
+        first, keys = self._first, self._keys
+        changed = [number for number in edits.texts if 0 <= number - first < len(keys)]
+        if not changed:
+            return self._original
+        new = dict(self._original)
+        for number in changed:
+            text = edits.texts[number]
+            if text is DELETED:
+                del new[keys[number - first]]
+            else:
+                new[keys[number - first]] = text
+        return new
+
+
 class Document:
     """The texts of one item, with the keys they stand under.
 
@@ -173,9 +199,23 @@ class Document:
         """Takes a text that may be missing; its number, or -1."""
         return self.text(path, text) if text else _KEPT
 
-    def fields(self, mapping: Mapping[str, Any] | None) -> Fields:
+    def fields(self, mapping: Mapping[str, Any]) -> Fields | FlatFields:
         """Takes the attributes of an item or of a part of it."""
-        return self._fields(mapping if mapping is not None else {}, "", (), 0)
+        if self._keys.plain.issuperset(mapping):
+            values = list(mapping.values())
+            if all(type(value) is str for value in values) and self._exempt.isdisjoint(mapping):
+                return self._flat_fields(mapping, values)
+        return self._fields(mapping, "", (), 0)
+
+    def _flat_fields(self, mapping: Mapping[str, Any], values: list[str]) -> FlatFields:
+        first, keys = len(self.texts), list(mapping)
+        if values and max(map(len, values)) > self._max_length:
+            raise Unscannable("value_too_long")
+        if first + len(values) > MAX_TEXTS:
+            raise Unscannable("too_many_values")
+        self.texts += values
+        self.paths += keys
+        return FlatFields(mapping, keys, first)
 
     def value(self, path: str, value: Any, inherited: tuple[KeyFacts, ...] = (), depth: int = 0) -> Node:
         """Takes a value of any type."""
@@ -218,7 +258,7 @@ class Document:
         plain = self._keys.plain
         for index, (key, value) in enumerate(items):
             name = key if type(key) is str else _text_of(key)
-            if not depth and name in self._exempt:
+            if not path and name in self._exempt:
                 nodes.append(_KEPT)
                 continue
             below = inherited

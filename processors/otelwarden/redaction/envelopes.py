@@ -91,7 +91,7 @@ class Envelopes:
         name = document.optional("scope.name", scope.name)
         version = document.optional("scope.version", scope.version)
         schema = document.optional("scope.schema_url", scope.schema_url)
-        attributes = document.fields(scope.attributes)
+        attributes = document.fields(scope.attributes or {})
         redaction = self._redactor.redact(document, signal, tenant)
         if redaction is None:
             return scope, {}

@@ -28,7 +28,7 @@ from otelwarden.core import (
     plain_attributes,
 )
 from otelwarden.redaction.actions import DELETED
-from otelwarden.redaction.document import Document, Edits, Fields, Unscannable
+from otelwarden.redaction.document import Document, Edits, Fields, FlatFields, Unscannable
 from otelwarden.redaction.envelopes import Envelopes, text_or_empty
 from otelwarden.redaction.evidence import Evidence
 from otelwarden.redaction.patterns import SEPARATOR
@@ -163,11 +163,11 @@ class _LinkParts:
         return copy_link(link, context=context, attributes=UNCHANGED if attributes is old else attributes)
 
 
-def _trace_state_of(document: Document, trace_state: TraceState | None) -> Fields | None:
+def _trace_state_of(document: Document, trace_state: TraceState | None) -> Fields | FlatFields | None:
     return document.fields(trace_state) if trace_state else None
 
 
-def _with_trace_state(context: SpanContext, fields: Fields, edits: Edits) -> SpanContext:
+def _with_trace_state(context: SpanContext, fields: Fields | FlatFields, edits: Edits) -> SpanContext:
     old: Any = context.trace_state
     new = fields.rebuild(edits)
     if new is old:
