@@ -1,20 +1,21 @@
 """At which probability the traces of one tenant are kept, so that their spans come to the tenant's rate.
 
-The state is a level of items, like a bucket's: it refills at the rate up to a capacity C and each kept trace takes m
+The state is a level of items, like a bucket's: it refills at the rate up to a capacity C, and each kept trace takes m
 items at once, the mean number of spans in a trace. Its spans start later, and a controller that waited for them would
-be late by the length of a trace. With x = level / C, a new trace is kept with the probability
+be late by the length of a trace. With x = 2 level / C, a new trace is kept with the probability
 
-    p = min(1, free / offered * x / (1 - x)),   x / (1 - x) at least 0.1, and p = 1 when the level is full
+    p = 1                                      for x >= 1: in the upper half
+    p = min(1, free / offered * x / (1 - x))   in the lower half, where x / (1 - x) is taken as 0.25 at least
 
     offered  spans per second of the tenant's own traces, kept or not: an exact count over windows of up to 0.1 s,
              smoothed exponentially over 1 s
     free     the rate without the spans that come whatever p is (of traces kept by a remote parent, or of another
              tenant's), at least a twentieth of it
     m        spans over traces offered, both decaying over 10 s
-    C        the burst, at least 8 m
+    C        the burst, at least 16 m
 
-Under quota the level is full and p is 1. Over quota it settles where x / (1 - x) makes up for the error of
-free / offered: near one half. So the long-run rate is met however bad the estimates are; they only set how far p
+Under quota the level stays up and p is 1. Over quota it settles where x / (1 - x) makes up for the error of
+free / offered: near a quarter of C. So the long-run rate is met however bad the estimates are; they only set how far p
 swings. p depends on earlier traces alone, never on the trace at hand, and is never 0, so a kept span stands for exactly
 1 / p spans on average.
 """
@@ -29,12 +30,13 @@ from otelwarden.core import Count, threshold_of
 from otelwarden.quota.config import SignalLimits
 
 _WINDOW: Final = 0.1
-_SHORTEST_WINDOW: Final = 0.001
 _SMOOTHING: Final = 1.0
 _SIZE_MEMORY: Final = 10.0
-_LEAST_GAIN: Final = 0.1
+_LEAST_GAIN: Final = 0.25
 _LEAST_FREE: Final = 0.05
-_TRACES_IN_CAPACITY: Final = 8.0
+_TRACES_IN_CAPACITY: Final = 16.0
+_WINDOWS_IN_CAPACITY: Final = 16.0
+# Until the first traces are complete their size is unknown; too small a guess would keep too many of them.
 _FIRST_TRACES: Final = 2.0
 _FIRST_SIZE: Final = 10.0
 
@@ -93,16 +95,14 @@ class Admission:
         self._level = min(capacity, self._level + (now_ns - self._level_at) / 1e9 * limit.rate)
         self._level_at = now_ns
         elapsed = (now_ns - self._window_at) / 1e9
-        early = self._traces_in_window * size >= capacity / _TRACES_IN_CAPACITY
-        if elapsed >= _WINDOW or (early and elapsed >= _SHORTEST_WINDOW):
+        if elapsed >= _WINDOW or self._traces_in_window * size * _WINDOWS_IN_CAPACITY >= capacity:
             self._end_window(elapsed)
             self._window_at = now_ns
-        if self._level >= capacity or self._offered <= 0:
+        fill = 2 * self._level / capacity
+        if fill >= 1 or self._offered <= 0:
             return 1.0
-        fill = self._level / capacity
-        gain = max(_LEAST_GAIN, fill / (1 - fill))
         free = max(limit.rate - self._unbidden, limit.rate * _LEAST_FREE)
-        return min(1.0, free / self._offered * gain)
+        return min(1.0, free / self._offered * max(_LEAST_GAIN, fill / (1 - fill)))
 
     def _end_window(self, elapsed: float) -> None:
         kept, lost, unbidden = self.kept.value, self.lost.value, self.unbidden.value
@@ -110,9 +110,11 @@ class Admission:
         came_unbidden = unbidden - self._unbidden_before
         self._kept_before, self._lost_before, self._unbidden_before = kept, lost, unbidden
 
-        weight = -math.expm1(-elapsed / _SMOOTHING) if self._offered > 0 else 1.0
-        self._offered += weight * (offered / elapsed - self._offered)
-        self._unbidden += weight * (came_unbidden / elapsed - self._unbidden)
+        # A window may be shorter than the clock can tell: then its spans are an impulse, spread over the smoothing.
+        weight = -math.expm1(-elapsed / _SMOOTHING)
+        per_span = weight / elapsed if elapsed > 0 else 1 / _SMOOTHING
+        self._offered += offered * per_span - weight * self._offered
+        self._unbidden += came_unbidden * per_span - weight * self._unbidden
 
         decay = math.exp(-elapsed / _SIZE_MEMORY)
         self._spans = max(self._spans * decay + offered, 1e-9)
