@@ -125,7 +125,7 @@ class QuotaSampler(Sampler):
         keep, threshold, offered = self._limiter.keep_trace(tenant, randomness_of(trace_id), share or 1.0)
         verdict = Verdict(tenant, named, offered, None if keep else RATE)
         if keep or self._observe:
-            result = _kept(attributes, _kept_state(state, share, threshold if keep else 0, verdict))
+            result = _kept(attributes, _kept_state(state, share, 0 if self._observe else threshold, verdict))
         else:
             result = _dropped(DecidedTraceState.of(with_threshold(state, None), verdict))
         offered.tick()
