@@ -26,6 +26,11 @@ class Headline:
     peer: str
     """What it is measured against, in the same run."""
 
+    @property
+    def wanted(self) -> str:
+        """The target as people write it."""
+        return f"{'<=' if self.better == 'lower' else '>='} {self.target:g}"
+
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
@@ -71,11 +76,8 @@ def report(
     print(f"# {name}\n")
     _table(
         ["figure", "value", "unit", "target", "peer"],
-        [
-            [each.name, _number(each.value), each.unit, f"{'<=' if each.better == 'lower' else '>='} {each.target:g}", each.peer]
-            for each in headline
-        ],
-    )  # fmt: skip
+        [[each.name, _number(each.value), each.unit, each.wanted, each.peer] for each in headline],
+    )
     if rows:
         print()
         columns = list(dict.fromkeys(key for row in rows for key in row))

@@ -28,7 +28,9 @@ def main() -> int:
         (results / f"{script.stem}.json").write_text(run.stdout, encoding="utf-8")
         for figure in outcome["headline"]:
             sign = "<=" if figure["better"] == "lower" else ">="
-            print(f"  {figure['name']}: {figure['value']} {figure['unit']} (target {sign} {figure['target']})", flush=True)
+            print(
+                f"  {figure['name']}: {figure['value']} {figure['unit']} (target {sign} {figure['target']})", flush=True
+            )
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -61,7 +61,11 @@ def test_every_portion_has_its_arrows() -> None:
 @pytest.mark.parametrize("path", [p for p in MODULES if p.name != "_sdk.py"], ids=module_id)
 def test_private_names_of_the_sdk_stay_in_one_module(path: Path) -> None:
     # The encoder of log records has no public module; both OTLP exporters import it by this name.
-    allowed = {"opentelemetry.exporter.otlp.proto.common._log_encoder", "opentelemetry._logs", "opentelemetry.sdk._logs"}
+    allowed = {
+        "opentelemetry.exporter.otlp.proto.common._log_encoder",
+        "opentelemetry._logs",
+        "opentelemetry.sdk._logs",
+    }
     for module, names in imported(ast.parse(path.read_text(encoding="utf-8"))):
         if not module.startswith("opentelemetry"):
             continue

@@ -15,7 +15,7 @@ from typing import Any
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -56,7 +56,6 @@ from otelwarden.redaction import (
     RedactionConfig,
     RedactionLogRecordExporter,
     RedactionMetricReader,
-    RedactionPolicy,
     RedactionSpanExporter,
 )
 from otelwarden.tenancy import (
@@ -132,14 +131,20 @@ class Builder:
         limiter: QuotaLimiter = self._made[name]
         return limiter
 
-    def _policy(self, pipeline: PipelineSettings) -> tuple[RedactionPolicy, RedactionConfig] | None:
+    def _redaction(self, pipeline: PipelineSettings) -> dict[str, Any] | None:
+        """The arguments of the redaction stages; None without redaction."""
         name = pipeline.processors.get("redaction")
         if name is None:
             return None
         config: RedactionConfig = self._settings.components[name]
         if name not in self._made:
-            self._made[name] = RedactionPolicy.load(*config.policies)
-        return self._made[name], config
+            self._made[name] = config.load_policy()
+        return {
+            "policy": self._made[name],
+            "on_error": config.on_error,
+            "max_value_length": config.max_value_length,
+            "runtime": self._runtime,
+        }
 
     def _trail(self, pipeline: PipelineSettings) -> AuditTrail | None:
         name = pipeline.processors.get("audit")
@@ -147,31 +152,39 @@ class Builder:
             return None
         if name not in self._made:
             config: AuditConfig = self._settings.components[name]
-            self._made[name] = trail = AuditTrail.open(config, runtime=self._runtime)
+            self._made[name] = trail = AuditTrail.from_config(config, runtime=self._runtime)
             self.parts.trails.append(trail)
             self._runtime.observe(trail)
         found: AuditTrail = self._made[name]
         return found
 
-    def _exporter(self, pipeline: PipelineSettings) -> tuple[FailoverConfig, EndpointPool]:
+    def _exporter(self, pipeline: PipelineSettings) -> tuple[FailoverConfig, EndpointPool | None]:
+        """The configuration of the exporter, and the pool that its signals share.
+
+        None for the endpoints of the standard environment, which may name another for each signal.
+        """
         name = pipeline.exporter
         config: FailoverConfig = self._settings.components[name]
-        if name not in self._made:
-            self._made[name] = EndpointPool.of(config, runtime=self._runtime)
-            self.parts.pools.append(self._made[name])
-        return config, self._made[name]
+        if name not in self._made and config.endpoints:
+            self._made[name] = EndpointPool(config=config, runtime=self._runtime)
+        return config, self._made.get(name)
+
+    def _keep_pool(self, pool: EndpointPool) -> None:
+        if pool not in self.parts.pools:
+            self.parts.pools.append(pool)
 
     # --- the three pipelines
 
     def _build_traces(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        exporter: SpanExporter = FailoverSpanExporter(config=config, pool=pool, runtime=runtime)
+        failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime)
+        self._keep_pool(failover.pool)
+        exporter: SpanExporter = failover
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditSpanExporter(exporter, trail=trail, runtime=runtime)
-        if (redaction := self._policy(pipeline)) is not None:
-            policy, options = redaction
-            exporter = RedactionSpanExporter(exporter, policy=policy, on_error=options.on_error, runtime=runtime)
+        if (redaction := self._redaction(pipeline)) is not None:
+            exporter = RedactionSpanExporter(exporter, **redaction)
         processor: SpanProcessor = FairBatchSpanProcessor(exporter, config=pipeline.batch, runtime=runtime)
         sampler: Sampler | None = None
         if (limiter := self._limiter(pipeline)) is not None:
@@ -187,12 +200,13 @@ class Builder:
     def _build_logs(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        exporter: LogRecordExporter = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime)
+        failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime)
+        self._keep_pool(failover.pool)
+        exporter: LogRecordExporter = failover
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditLogRecordExporter(exporter, trail=trail, runtime=runtime)
-        if (redaction := self._policy(pipeline)) is not None:
-            policy, options = redaction
-            exporter = RedactionLogRecordExporter(exporter, policy=policy, on_error=options.on_error, runtime=runtime)
+        if (redaction := self._redaction(pipeline)) is not None:
+            exporter = RedactionLogRecordExporter(exporter, **redaction)
         processor: LogRecordProcessor = FairBatchLogRecordProcessor(exporter, config=pipeline.batch, runtime=runtime)
         if (limiter := self._limiter(pipeline)) is not None:
             resolver = self._resolver(pipeline)
@@ -211,13 +225,13 @@ class Builder:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
         exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime)
-        # A reader sees a collection after those around it have.
-        reader: MetricReader = PeriodicExportingMetricReader(exporter, export_interval_millis=pipeline.interval * 1e3)
+        self._keep_pool(exporter.pool)
+        # A reader sees a collection after those around it have. Any: proxies, of which only `isinstance` knows.
+        reader: Any = PeriodicExportingMetricReader(exporter, export_interval_millis=pipeline.interval * 1e3)
         if (trail := self._trail(pipeline)) is not None:
             reader = AuditMetricReader(reader, trail=trail, runtime=runtime)
-        if (redaction := self._policy(pipeline)) is not None:
-            policy, options = redaction
-            reader = RedactionMetricReader(reader, policy=policy, on_error=options.on_error, runtime=runtime)
+        if (redaction := self._redaction(pipeline)) is not None:
+            reader = RedactionMetricReader(reader, **redaction)
         if (limiter := self._limiter(pipeline)) is not None:
             reader = QuotaMetricReader(reader, limiter=limiter, runtime=runtime)
         tenancy = self._tenancy(pipeline)

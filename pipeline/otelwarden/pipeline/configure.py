@@ -8,7 +8,8 @@ from opentelemetry import _logs, metrics, trace
 
 from otelwarden.core import ConfigError, Deadline, Fault, global_providers_set
 from otelwarden.pipeline.build import Builder
-from otelwarden.pipeline.settings import Settings, Source, load_settings
+from otelwarden.pipeline.files import check_files
+from otelwarden.pipeline.settings import Source, load_settings
 from otelwarden.pipeline.warden import Warden, stop
 
 
@@ -30,6 +31,9 @@ def configure(
         ConfigError: with everything that is wrong. Nothing has been changed then.
     """
     settings = load_settings(source, environment=environment)
+    faults = check_files(settings)
+    if faults:
+        raise ConfigError(faults)
     if set_global:
         _refuse_second_configuration()
     builder = Builder(settings)
@@ -51,11 +55,6 @@ def validate(source: Source, *, environment: Mapping[str, str] | None = None) ->
     except ConfigError as error:
         return list(error.faults)
     return check_files(settings)
-
-
-def check_files(settings: Settings) -> list[Fault]:
-    """Everything that is wrong with the files that good settings name."""
-    return []
 
 
 def _refuse_second_configuration() -> None:

@@ -6,37 +6,39 @@ import atexit
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider as SdkMeterProvider
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-from otelwarden.audit import AuditTrail
-from otelwarden.core import Balance, Deadline, Runtime
+from otelwarden.audit import AuditTrail, TrailStats
+from otelwarden.core import Balance, Deadline, Decision, Runtime
+from otelwarden.failover import EndpointPool, EndpointStats
 from otelwarden.pipeline.handler import detach_handler
 from otelwarden.pipeline.settings import Settings
+from otelwarden.quota import QuotaLimiter, Usage
+from otelwarden.tenancy import TenantRegistry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """One snapshot of everything. Counts are of this process since it started or was forked."""
+    """One snapshot of everything. Counts are of this process, since it started or was forked."""
 
     balances: tuple[Balance, ...]
     """What became of the items, for each stage, signal and tenant."""
-    decisions: tuple[Mapping[str, Any], ...]
-    """How often each kind of decision was taken: component, action, reason, tenant, signal, count."""
+    decisions: Mapping[Decision, int]
+    """How many items, or places in items, each kind of decision was about."""
     errors: Mapping[str, Mapping[str, int]]
     """Errors caught: component -> `place:type` -> count."""
-    tenants: Mapping[str, int]
-    """Tenants by status; empty without tenancy."""
-    usage: tuple[Mapping[str, Any], ...]
-    """What the quota allowed and what was over it; empty without quota."""
-    endpoints: tuple[Mapping[str, Any], ...]
+    tenants: Mapping[str, int] | None
+    """Tenants in all and by status; None without tenancy and quota."""
+    usage: tuple[Usage, ...]
+    """What the quotas allowed and what was over them."""
+    endpoints: tuple[EndpointStats, ...]
     """State and counts of each endpoint."""
-    audit: Mapping[str, Any]
-    """State of the trail; empty without audit."""
+    trails: tuple[TrailStats, ...]
+    """State of each audit trail."""
 
     @property
     def unaccounted(self) -> int:
@@ -46,21 +48,20 @@ class Stats:
 
 @dataclass(slots=True, kw_only=True)
 class Parts:
-    """What `build` made, and what must be stopped again; filled as it goes, so that a failure half way can be undone."""
+    """What a builder made, and what must be stopped again; filled as it goes, so that half a building can be undone."""
 
     runtime: Runtime
-    tracer_provider: TracerProvider | None = None
-    logger_provider: LoggerProvider | None = None
-    meter_provider: MeterProvider | None = None
-    sdk_meter_provider: SdkMeterProvider | None = None
+    registry: TenantRegistry | None = None
+    limiters: list[QuotaLimiter] = field(default_factory=list)
+    trails: list[AuditTrail] = field(default_factory=list)
+    pools: list[EndpointPool] = field(default_factory=list)
     span_processor: SpanProcessor | None = None
     log_processor: LogRecordProcessor | None = None
-    trail: AuditTrail | None = None
+    tracer_provider: TracerProvider | None = None
+    logger_provider: LoggerProvider | None = None
+    sdk_meter_provider: SdkMeterProvider | None = None
+    meter_provider: MeterProvider | None = None
     handler: logging.Handler | None = None
-    registry: Any = None
-    limiter: Any = None
-    pools: list[Any] = field(default_factory=list)
-    closers: list[Callable[[], None]] = field(default_factory=list)
 
 
 class Warden:
@@ -69,12 +70,14 @@ class Warden:
     Attributes:
         settings: the configuration in force.
         runtime: what the stages share; observe it to hear of every decision.
+        tenants: the registry; None when neither tenancy nor quota is configured.
         tracer_provider: None when the configuration has no pipeline for traces; the other two likewise.
     """
 
     def __init__(self, settings: Settings, parts: Parts) -> None:
         self.settings = settings
         self.runtime = parts.runtime
+        self.tenants = parts.registry
         self.tracer_provider = parts.tracer_provider
         self.logger_provider = parts.logger_provider
         self.meter_provider = parts.meter_provider
@@ -87,14 +90,12 @@ class Warden:
         parts = self._parts
         return Stats(
             balances=tuple(self.runtime.balances()),
-            decisions=tuple(
-                {**decision._asdict(), "count": count} for decision, count in self.runtime.decisions().items()
-            ),
+            decisions=self.runtime.decisions(),
             errors=self.runtime.error_counts(),
-            tenants=parts.registry.stats() if parts.registry is not None else {},
-            usage=tuple(parts.limiter.usage()) if parts.limiter is not None else (),
+            tenants=parts.registry.stats() if parts.registry is not None else None,
+            usage=tuple(usage for limiter in parts.limiters for usage in limiter.usage()),
             endpoints=tuple(endpoint for pool in parts.pools for endpoint in pool.stats()),
-            audit=parts.trail.stats() if parts.trail is not None else {},
+            trails=tuple(trail.stats() for trail in parts.trails),
         )
 
     def force_flush(self, timeout: float = 30.0) -> bool:
@@ -117,8 +118,8 @@ class Warden:
             except Exception as error:  # the meter provider raises when a reader fails or is late
                 errors.record("force_flush", error)
                 done = False
-        if parts.trail is not None:
-            done = parts.trail.flush(deadline) and done
+        for trail in parts.trails:
+            done = trail.flush(deadline) and done
         return done and not deadline.expired
 
     def shutdown(self, timeout: float = 30.0) -> None:
@@ -157,7 +158,7 @@ def stop(parts: Parts, deadline: Deadline) -> None:
             attempt(provider.shutdown)
     if (meters := parts.sdk_meter_provider) is not None:
         attempt(lambda: meters.shutdown(deadline.remaining_millis))
-    for close in parts.closers:
-        attempt(close)
-    if (trail := parts.trail) is not None:
-        attempt(lambda: trail.close(deadline.remaining))
+    if (registry := parts.registry) is not None:
+        attempt(registry.close)
+    for trail in parts.trails:
+        attempt(lambda each=trail: each.close(deadline.remaining))  # type: ignore[misc]

@@ -1,0 +1,275 @@
+"""Everything on, against the plain SDK with its plain OTLP gRPC exporter: CPU per span, and time in the app's thread.
+
+Both sides make the same spans (about 12 attributes, 1 kB), in traces of eight, batched by 512, uncompressed, at the
+same pace, into the same `rotel` agent, which forwards to a recording sink outside the measured process. The warden's
+side has four tenants, quota, redaction (pii and secrets), audit and failover. If the sink finds one of its spans
+untagged, or more than 1 % of the planted values, or if a side's spans are not all there, the run prints no figure.
+
+CPU is that of a whole process of its own per side and round (all threads, user and system), from the first span to the
+last flush; rounds of both sides alternate. The application's thread is measured by its own clock in the same runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from harness import Headline, parser, report
+
+from otelwarden.testing import FaultyReceiver
+
+HERE = Path(__file__).parent
+TENANTS = ("acme", "globex", "initech", "umbrella")
+SPANS_PER_TRACE = 8
+SPANS_PER_SECOND = 4_000
+
+
+def main() -> int:
+    options = parser(__doc__)
+    options.add_argument("--side", choices=["bare", "plain", "warden"], help=argparse.SUPPRESS)
+    options.add_argument("--endpoint", help=argparse.SUPPRESS)
+    options.add_argument("--corpus", type=Path, help=argparse.SUPPRESS)
+    arguments = options.parse_args()
+    if arguments.side:
+        print(json.dumps(run_side(arguments.side, arguments.endpoint, arguments.corpus)))
+        return 0
+    compare(spans=4_000 if arguments.short else 16_000, rounds=2 if arguments.short else 5, as_json=arguments.json)
+    return 0
+
+
+# --- the measured process
+
+
+def spans_of(corpus: Path) -> list[tuple[str, dict[str, Any]]]:
+    with corpus.open(encoding="utf-8") as lines:
+        return [(row["name"], row["attributes"]) for row in map(json.loads, lines)]
+
+
+def run_side(side: str, endpoint: str, corpus: Path) -> dict[str, float]:
+    """Makes every span of the corpus on one side; what it cost."""
+    work = spans_of(corpus)
+    with tempfile.TemporaryDirectory() as directory:
+        provider, finish, scope = {"bare": bare, "plain": plain, "warden": warden}[side](endpoint, Path(directory))
+        tracer = provider.get_tracer("benchmark")
+        make(tracer, work[: SPANS_PER_TRACE * 4], scope)  # imports, connections and caches are not what is measured
+        finish(False)
+        cpu, thread = time.process_time(), make(tracer, work, scope)
+        finish(True)
+        cpu = time.process_time() - cpu
+    return {"cpu_us": cpu / len(work) * 1e6, "thread_us": thread / len(work) * 1e6}
+
+
+def make(tracer: Any, work: list[tuple[str, dict[str, Any]]], scope: Any) -> float:
+    """Makes traces at a steady pace, each of one tenant; the CPU seconds of this thread, without the waiting."""
+    used = 0.0
+    due = time.monotonic()
+    for start in range(0, len(work), SPANS_PER_TRACE):
+        trace = work[start : start + SPANS_PER_TRACE]
+        with scope(TENANTS[start // SPANS_PER_TRACE % len(TENANTS)]):
+            began = time.thread_time()
+            with tracer.start_as_current_span(trace[0][0], attributes=trace[0][1]):
+                for name, attributes in trace[1:]:
+                    tracer.start_span(name, attributes=attributes).end()
+            used += time.thread_time() - began
+        due += len(trace) / SPANS_PER_SECOND
+        if (wait := due - time.monotonic()) > 0.01:
+            time.sleep(wait)
+    return used
+
+
+@contextmanager
+def nobody(_tenant: str) -> Iterator[None]:
+    yield
+
+
+def bare(endpoint: str, directory: Path) -> tuple[Any, Any, Any]:
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+
+    provider = TracerProvider()
+    provider.add_span_processor(SpanProcessor())
+    return provider, lambda _last: None, nobody
+
+
+def plain(endpoint: str, directory: Path) -> tuple[Any, Any, Any]:
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": "plain"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=True)))
+    return provider, lambda last: provider.shutdown() if last else provider.force_flush(), nobody
+
+
+def warden(endpoint: str, directory: Path) -> tuple[Any, Any, Any]:
+    from otelwarden.core import use_tenant
+    from otelwarden.pipeline import configure
+
+    tenants = directory / "tenants.json"
+    tenants.write_text(json.dumps({"tenants": [{"id": each, "name": each} for each in TENANTS]}), encoding="utf-8")
+    running = configure(
+        {
+            "tenants": str(tenants),
+            "processors": {
+                "tenancy": {"unknown": "reject"},
+                "quota": {"default": {"traces": {"rate": "1000000/s"}}},
+                "redaction": {"policies": ["pii", "secrets"]},
+                "audit": {"path": str(directory / "audit")},
+            },
+            "exporters": {"failover": {"endpoints": [{"url": endpoint}]}},
+            "service": {
+                "resource": {"service.name": "warden"},
+                "pipelines": {
+                    "traces": {
+                        "processors": ["tenancy", "quota", "redaction", "audit"],
+                        "exporters": ["failover"],
+                    }
+                },
+            },
+        },
+        set_global=False,
+    )
+    return running.tracer_provider, lambda last: running.shutdown() if last else running.force_flush(), use_tenant
+
+
+# --- the comparison
+
+
+def compare(*, spans: int, rounds: int, as_json: bool) -> None:
+    rows: list[dict[str, Any]] = []
+    valid = True
+    with tempfile.TemporaryDirectory() as directory, FaultyReceiver() as sink, rotel(sink) as endpoint:
+        for kind, dirty in (("clean", 0.0), ("dirty", 0.107)):
+            results: dict[str, list[dict[str, float]]] = {"bare": [], "plain": [], "warden": []}
+            for number in range(rounds):
+                # Text that no process has scanned before: a lazy automaton flatters itself on what it has seen.
+                corpus = Path(directory) / f"{kind}-{number}.jsonl"
+                labels = write_corpus(corpus, spans, seed=time.time_ns() % 2**31, dirty=dirty)
+                for side, found in results.items():
+                    sink.forget()
+                    found.append(measure(side, endpoint, corpus))
+                    if side != "bare":
+                        valid = judge(sink, side, spans, labels) and valid
+            rows += [summary(kind, side, found) for side, found in results.items()]
+    report("end_to_end", headline(rows) if valid else no_headline(), rows, as_json=as_json)
+
+
+def measure(side: str, endpoint: str, corpus: Path) -> dict[str, float]:
+    command = [sys.executable, __file__, "--side", side, "--endpoint", endpoint, "--corpus", str(corpus)]
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=HERE)
+    result: dict[str, float] = json.loads(run.stdout)
+    return result
+
+
+def judge(sink: FaultyReceiver, side: str, spans: int, labels: list[str]) -> bool:
+    """Whether the sink holds what it must; says what it does not."""
+    expected = spans + SPANS_PER_TRACE * 4
+    with suppress(TimeoutError):
+        sink.wait_for(lambda receiver: len(receiver.span_ids()) >= expected, timeout=30)
+    problems = []
+    if (delivered := len(sink.span_ids())) != expected:
+        problems.append(f"{delivered} of {expected} spans arrived")
+    if side == "warden":
+        found = sink.spans()
+        if any(span.attributes.get("tenant.id") not in TENANTS for span in found):
+            problems.append("an untagged span arrived")
+        raw = sink.raw_bytes()
+        leaked = [value for value in labels if value.encode() in raw]
+        if len(leaked) > len(labels) / 100:
+            problems.append(f"{len(leaked)} of {len(labels)} planted values arrived")
+    for problem in problems:
+        print(f"{side}: {problem}: no figure", file=sys.stderr)
+    return not problems
+
+
+def summary(kind: str, side: str, found: list[dict[str, float]]) -> dict[str, Any]:
+    return {
+        "spans": kind,
+        "side": side,
+        **{name: round(statistics.median(each[name] for each in found), 2) for name in ("cpu_us", "thread_us")},
+        "cpu_us_min": round(min(each["cpu_us"] for each in found), 2),
+        "cpu_us_max": round(max(each["cpu_us"] for each in found), 2),
+        "rounds": len(found),
+    }
+
+
+def headline(rows: list[dict[str, Any]]) -> list[Headline]:
+    at = {(row["spans"], row["side"]): row for row in rows}
+    cpu_ratio = at["clean", "warden"]["cpu_us"] / at["clean", "plain"]["cpu_us"]
+    added = at["clean", "warden"]["thread_us"] - at["clean", "plain"]["thread_us"]
+    return figures(round(cpu_ratio, 3), round(added, 2))
+
+
+def no_headline() -> list[Headline]:
+    return figures(None, None)
+
+
+def figures(cpu_ratio: float | None, app_thread: float | None) -> list[Headline]:
+    peer = "BatchSpanProcessor and OTLPSpanExporter (gRPC) of the SDK"
+    return [
+        Headline(name="cpu_ratio", value=cpu_ratio, unit="1", target=0.70, better="lower", peer=peer),
+        Headline(name="app_thread_us", value=app_thread, unit="us/span", target=4.0, better="lower", peer=peer),
+    ]
+
+
+def write_corpus(path: Path, spans: int, *, seed: int, dirty: float) -> list[str]:
+    """Writes a fresh corpus; the values planted in it."""
+    command = [sys.executable, str(HERE / "telemetry_corpus.py"), str(path), str(spans), str(seed), str(dirty)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with path.open(encoding="utf-8") as lines:
+        return [label["value"] for line in lines for label in json.loads(line)["labels"]]
+
+
+@contextmanager
+def rotel(sink: FaultyReceiver) -> Iterator[str]:
+    """A `rotel` agent that forwards to `sink`; its gRPC endpoint."""
+    with socket.socket() as grpc, socket.socket() as http:
+        for each in (grpc, http):
+            each.bind(("127.0.0.1", 0))
+        ports = grpc.getsockname()[1], http.getsockname()[1]
+    binary = Path(str(files("rotel"))) / "rotel-agent"
+    process = subprocess.Popen(
+        [
+            os.fspath(binary),
+            "start",
+            "--otlp-grpc-endpoint",
+            f"127.0.0.1:{ports[0]}",
+            "--otlp-http-endpoint",
+            f"127.0.0.1:{ports[1]}",
+            "--exporter",
+            "otlp",
+            "--otlp-exporter-endpoint",
+            sink.grpc_endpoint,
+            "--otlp-exporter-protocol",
+            "grpc",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", ports[0])) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{ports[0]}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

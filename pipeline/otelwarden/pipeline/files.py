@@ -1,0 +1,33 @@
+"""The files that a configuration names, judged by the components that will read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from otelwarden.audit import AuditConfig, SigningKey
+from otelwarden.core import ConfigError, Fault, Runtime
+from otelwarden.pipeline.settings import Settings
+from otelwarden.redaction import RedactionConfig
+from otelwarden.tenancy import TenantRegistry
+
+
+def check_files(settings: Settings) -> list[Fault]:
+    """Everything that is wrong with the files that good settings name. Reads them, starts and writes nothing."""
+    faults: list[Fault] = []
+    for read in _readers(settings):
+        try:
+            read()
+        except ConfigError as error:
+            faults += error.faults
+    return list(dict.fromkeys(faults))
+
+
+def _readers(settings: Settings) -> Iterator[Callable[[], object]]:
+    tenants = settings.tenants
+    if tenants is not None:
+        yield lambda: TenantRegistry(tenants, runtime=Runtime())
+    for config in settings.components.values():
+        if isinstance(config, RedactionConfig):
+            yield config.load_policy
+        elif isinstance(config, AuditConfig) and config.key_file:
+            yield lambda file=config.key_file: SigningKey.load(file)  # type: ignore[misc]
