@@ -1,0 +1,374 @@
+"""The whole of otelwarden in half a minute, on a real shop under load, and held to what it shows.
+
+    make demo
+    python examples/shop/demo.py --seconds 10 --plain
+
+Two OTLP receivers, a shop and its payment service, each a process of its own. Customers of five tenants come, one
+tenant is noisy, one is suspended, one nobody knows; every request carries personal data that occurs only once. Half
+way the first receiver is killed. In the end the demo searches what the receivers got for all of that data, counts
+what they hold, and verifies the audit trail. It ends with 0 when every claim holds and with 1 when one does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import view
+from accounts import Accounts, Snapshot
+from evidence import Evidence, file_bytes, find_canaries, some_texts, wire_bytes
+from load import VISITORS, Load, Sent
+from processes import HERE, Service
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from otelwarden.audit import Verdict, verify
+from otelwarden.testing import FaultyReceiver
+
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks at the services."""
+
+
+@dataclass(slots=True)
+class Failover:
+    """The death of the first receiver, in nanoseconds since the Unix epoch; 0 for what did not happen."""
+
+    killed: int = 0
+    noticed: int = 0
+    """The first of the services sent telemetry to the second receiver from then on."""
+    accepted: int = 0
+    """The second receiver had its first batch."""
+
+    def after(self, moment: int) -> str:
+        """Milliseconds from the kill to a moment, for people."""
+        return f"{(moment - self.killed) / 1e6:,.0f} ms"
+
+
+class Demo:
+    """One run.
+
+    Args:
+        seconds: how long customers come.
+        config: the otelwarden file of both services.
+        data: directory for the audit trail and the logs of the services.
+    """
+
+    def __init__(self, *, seconds: float, config: Path, data: Path, seed: int, console: Console, plain: bool) -> None:
+        self.seconds = seconds
+        self.config = config
+        self.data = data
+        self.seed = seed
+        self.console = console
+        self.plain = plain
+        self.failover = Failover()
+        self.story: list[tuple[float, str]] = []
+        self._told: set[str] = set()
+
+    def run(self) -> int:
+        """Runs and reports; the exit code."""
+        with contextlib.ExitStack() as stack:
+            self.receivers = {
+                "primary": stack.enter_context(FaultyReceiver()),
+                "secondary": stack.enter_context(FaultyReceiver()),
+            }
+            self._names = {
+                self.receivers["primary"].grpc_endpoint: ("primary", "OTLP/gRPC"),
+                self.receivers["secondary"].http_endpoint: ("secondary", "OTLP/HTTP"),
+            }
+            environment = dict(zip(("OTLP_PRIMARY", "OTLP_SECONDARY"), self._names, strict=True))
+            payments = stack.enter_context(self._start("payments", environment))
+            shop = stack.enter_context(self._start("shop", {**environment, "PAYMENTS_URL": payments.url}))
+            self.services = (shop, payments)
+            self._introduce()
+            load = Load(shop.url, seed=self.seed)
+            self._watch(load)
+            with self._waiting("ending the pipelines"):
+                # The shop first: its last calls make telemetry of the payment service.
+                snapshots = [service.end_pipelines() for service in self.services]
+            with self._waiting("searching what the receivers hold"):
+                return self._report(load.sent, snapshots)
+
+    def _start(self, name: str, environment: dict[str, str]) -> Service:
+        return Service(name, config=self.config, data=self.data, environment=environment)
+
+    def _waiting(self, what: str) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext() if self.plain else self.console.status(f"{what} ...")
+
+    def _introduce(self) -> None:
+        shop, payments = self.services
+        self.console.print()
+        self.console.print(Text.assemble(("  otelwarden", "bold cyan"), "  governance inside the OpenTelemetry SDK"))
+        self.console.print(
+            f"  a shop (pid {shop.pid}) and its payment service (pid {payments.pid}), configured by "
+            f"{os.path.relpath(self.config)}",
+            style="dim",
+            highlight=False,
+            soft_wrap=True,
+        )
+        self.console.print()
+
+    # --- while the load runs
+
+    def _watch(self, load: Load) -> None:
+        begin = time.monotonic()
+        load.start()
+        self._tell(0.0, f"customers of {len(VISITORS)} tenants arrive")
+        with view.PlainView(self.console) if self.plain else view.LiveView(self.console) as shown:
+            while (elapsed := time.monotonic() - begin) < self.seconds:
+                if not self.failover.killed and elapsed >= self.seconds / 2:
+                    self._kill(elapsed)
+                snapshots = [service.stats() for service in self.services]
+                self._follow(snapshots, begin)
+                shown.show(
+                    view.Moment(
+                        elapsed=elapsed,
+                        seconds=self.seconds,
+                        sent=load.sent,
+                        accounts=Accounts(snapshots),
+                        endpoints=self._endpoints(snapshots),
+                        story=self.story,
+                    )
+                )
+                time.sleep(LOOK_EVERY)
+            load.stop()
+
+    def _kill(self, elapsed: float) -> None:
+        receiver = self.receivers["primary"]
+        self.failover.killed = time.time_ns()
+        receiver.kill()
+        self._tell(elapsed, f"the primary receiver (pid {receiver.pid}) is killed with SIGKILL")
+
+    def _follow(self, snapshots: Sequence[Snapshot], begin: float) -> None:
+        """Tells what the services have decided about the endpoints."""
+        started = time.time_ns() - int((time.monotonic() - begin) * 1e9)
+        for service, snapshot in zip(self.services, snapshots, strict=True):
+            for change in snapshot["changes"]:
+                name, _ = self._names.get(change["target"], (change["target"], ""))
+                said = {
+                    "failover": f"{service.name} sends to the {name} receiver from now on ({change['reason']})",
+                    "failback": f"{service.name} sends to the {name} receiver again",
+                    "endpoint_unhealthy": f"{service.name} takes the {name} receiver for dead ({change['reason']})",
+                }.get(change["action"])
+                if said is not None:
+                    self._tell((change["time_ns"] - started) / 1e9, said)
+
+    def _tell(self, second: float, sentence: str) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            self.story.append((second, sentence))
+
+    def _endpoints(self, snapshots: Sequence[Snapshot]) -> list[dict[str, Any]]:
+        """Both receivers as the shop sees them, with what both services delivered."""
+        merged: list[dict[str, Any]] = []
+        for position, seen in enumerate(snapshots[0]["endpoints"]):
+            others = [snapshot["endpoints"][position] for snapshot in snapshots]
+            name, protocol = self._names[seen["url"]]
+            counts = {key: sum(each[key] for each in others) for key in ("requests", "failed_attempts", "delivered")}
+            alive = not (name == "primary" and self.failover.killed)
+            merged.append({**seen, **counts, "name": name, "protocol": protocol, "alive": alive})
+        return merged
+
+    # --- afterwards
+
+    def _report(self, sent: Sent, snapshots: Sequence[Snapshot]) -> int:
+        accounts = Accounts(snapshots)
+        held = Evidence(self.receivers.values(), sent)
+        self._time_failover(snapshots)
+        verdict = verify(self.data / "audit", against=self.data / "witness.txt")
+        found = [
+            self._no_canary(sent),
+            _right_tenants(held),
+            _noisy_and_quiet(accounts),
+            _nothing_unexplained(accounts),
+            _delivered_is_held(accounts, held),
+            self._failed_over(snapshots),
+            _trail_is_sound(verdict),
+        ]
+        self._print_report(sent, accounts, held, verdict, snapshots, found)
+        faults = [fault for _, fault in found if fault]
+        self.console.print()
+        if faults:
+            self.console.print(Text(f"  FAILED: {faults[0]}.", "bold red"), soft_wrap=True)
+            self.console.print()
+            return 1
+        self.console.print(Text("  Every claim holds.", "bold green"))
+        self.console.print()
+        return 0
+
+    def _time_failover(self, snapshots: Sequence[Snapshot]) -> None:
+        moves = [
+            change["time_ns"] for each in snapshots for change in each["changes"] if change["action"] == "failover"
+        ]
+        taken = [
+            request.time_ns
+            for request in self.receivers["secondary"].requests()
+            if request.accepted and request.body and request.time_ns >= self.failover.killed
+        ]
+        self.failover.noticed = min(moves, default=0)
+        self.failover.accepted = min(taken, default=0)
+
+    def _no_canary(self, sent: Sent) -> tuple[str, str]:
+        data = [wire_bytes(receiver) for receiver in self.receivers.values()]
+        on_the_wire = find_canaries(b"\n".join(data), sent)
+        in_the_trail = find_canaries(file_bytes(self.data / "audit"), sent)
+        size = sum(map(len, data)) / 1e6
+        claim = f"none of {sent.pieces:,} pieces of personal data is in the {size:.1f} MB on the wire, or in the trail"
+        leaked = on_the_wire + in_the_trail
+        if not sent.canaries:
+            return claim, "no personal data was sent, so nothing was tried"
+        if not leaked:
+            return claim, ""
+        (worst, count), *_ = leaked.most_common(1)
+        return claim, (
+            f"personal data left the process, {leaked.total():,} times; most often the {worst}, {count:,} times"
+        )
+
+    def _failed_over(self, snapshots: Sequence[Snapshot]) -> tuple[str, str]:
+        claim = "telemetry went on to the secondary receiver when the primary was killed"
+        if not self.failover.killed:
+            return claim, "the primary receiver was never killed"
+        if not self.failover.accepted:
+            return claim, "the secondary receiver never got anything"
+        if not self.receivers["primary"].requests():
+            return claim, "the primary receiver never got anything"
+        return claim, ""
+
+    def _print_report(
+        self,
+        sent: Sent,
+        accounts: Accounts,
+        held: Evidence,
+        verdict: Verdict,
+        snapshots: Sequence[Snapshot],
+        found: Sequence[tuple[str, str]],
+    ) -> None:
+        show = self.console.print
+        show(view.heading("What became of the telemetry"))
+        show(view.flows(sent, accounts))
+        show(view.heading("Why some of it did not leave"))
+        show(view.reasons(accounts))
+        show(view.heading("What was redacted, in places"))
+        show(view.rules(accounts))
+        show(view.heading("What arrived, for example"))
+        show(view.samples(some_texts(self.receivers.values())))
+        show(view.heading("Failover"))
+        show(view.endpoints(self._endpoints(snapshots)))
+        show()
+        for line in self._failover_lines(held):
+            show(Padding(line, (0, 0, 0, 2)))
+        show(view.heading("Audit trail"))
+        show(view.trail(verdict))
+        show()
+        show(Padding(Text(f"otelwarden audit verify {self.data / 'audit'}", "dim"), (0, 0, 0, 2)), soft_wrap=True)
+        show(view.heading("Checked against what was sent and what arrived"))
+        show(view.checks(found))
+
+    def _failover_lines(self, held: Evidence) -> list[str]:
+        failover = self.failover
+        if not failover.accepted:
+            return ["the secondary receiver never got anything"]
+        since = (failover.accepted - failover.noticed) / 1e6 if failover.noticed else 0.0
+        return [
+            f"{failover.after(failover.accepted)} from the kill to the first batch at the secondary receiver:",
+            f"{failover.after(failover.noticed)} until a batch met the dead primary, {since:.1f} ms from there on.",
+            f"{held.duplicates:,} items came twice: the primary receiver stored them and was killed before it said so."
+            if held.duplicates
+            else "No item came twice.",
+        ]
+
+
+def _right_tenants(held: Evidence) -> tuple[str, str]:
+    items = held.unique.total()
+    claim = f"each of the {items:,} items the receivers hold is tagged with the tenant that made it"
+    strangers = {tenant for _, tenant in held.unique} & {each.tenant for each in VISITORS if not each.passes}
+    if strangers:
+        return claim, f"there are items of {', '.join(sorted(strangers))}, of whom nothing may pass"
+    if held.mistagged:
+        return claim, f"{len(held.mistagged):,} items bear the wrong tenant, the first: {held.mistagged[0]}"
+    return claim, "" if items else "the receivers hold nothing"
+
+
+def _noisy_and_quiet(accounts: Accounts) -> tuple[str, str]:
+    noisy = [each.tenant for each in VISITORS if each.note == "noisy"]
+    quiet = [each.tenant for each in VISITORS if each.note == "quiet"]
+    claim = f"{', '.join(noisy)} was throttled, and never {' or '.join(quiet)}"
+    for tenant in quiet:
+        if count := accounts.flow(tenant).throttled.total():
+            return claim, f"{count:,} items of {tenant} were throttled"
+    idle = [tenant for tenant in noisy if not accounts.flow(tenant).throttled]
+    return claim, f"{idle[0]} was never throttled, though it sends too much" if idle else ""
+
+
+def _nothing_unexplained(accounts: Accounts) -> tuple[str, str]:
+    total = accounts.total()
+    claim = "every item received was delivered or dropped for a reason that is told; none was lost"
+    if accounts.unaccounted or total.unexplained:
+        return claim, f"{max(accounts.unaccounted, abs(total.unexplained)):,} items are unaccounted for"
+    if accounts.leaks:
+        return claim, accounts.leaks[0]
+    if total.lost:
+        return claim, f"{total.lost.total():,} items were lost ({', '.join(sorted(total.lost))})"
+    if accounts.errors:
+        return claim, f"errors were caught: {'; '.join(accounts.errors[:3])}"
+    return claim, ""
+
+
+def _delivered_is_held(accounts: Accounts, held: Evidence) -> tuple[str, str]:
+    count = accounts.delivered.total()
+    claim = f"the {count:,} items counted as delivered are what the receivers hold, tenant by tenant"
+    for key in sorted(accounts.delivered.keys() | held.unique.keys()):
+        counted, arrived = accounts.delivered[key], held.unique[key]
+        if counted != arrived:
+            return claim, f"{' of '.join(key)}: {counted:,} counted, {arrived:,} held"
+    return claim, ""
+
+
+def _trail_is_sound(verdict: Verdict) -> tuple[str, str]:
+    claim = "the audit trail of both services verifies against its witness"
+    if len(verdict.streams) < 2:
+        return claim, f"{len(verdict.streams)} streams found, expected one of each service"
+    faults = [f"{each.status.value}: {each.message}" for each in verdict.streams if each.status.value != "OK"]
+    return claim, faults[0] if faults else ""
+
+
+def main() -> int:
+    """Reads the command line and runs the demo."""
+    parser = argparse.ArgumentParser(description="otelwarden on a shop under load; exit code 0 when every claim holds")
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long customers come (default: 20)")
+    parser.add_argument("--plain", action="store_true", help="lines instead of a live screen")
+    parser.add_argument("--config", type=Path, default=HERE / "otelwarden.yaml", help="another otelwarden file")
+    parser.add_argument("--data", type=Path, help="an empty directory for the audit trail (default: a temporary one)")
+    parser.add_argument("--seed", type=int, default=1, help="of the load (default: 1)")
+    options = parser.parse_args()
+
+    terminal = sys.stdout.isatty() and not options.plain
+    console = Console(width=view.WIDTH, highlight=False) if not terminal else Console(highlight=False)
+    data = options.data or Path(tempfile.mkdtemp(prefix="otelwarden-demo-"))
+    demo = Demo(
+        seconds=options.seconds,
+        config=options.config.resolve(),
+        data=data.resolve(),
+        seed=options.seed,
+        console=console,
+        plain=not terminal,
+    )
+    try:
+        return demo.run()
+    except KeyboardInterrupt:
+        return 130
+    except RuntimeError as error:
+        console.print(f"  FAILED: {error}", style="bold red", soft_wrap=True)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
