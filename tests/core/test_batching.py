@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import signal
 import threading
 import time
 from collections import Counter
@@ -589,6 +590,39 @@ def test_spans_that_the_collector_ends_in_the_midst_of_anything_are_neither_lost
     assert whole.received == 1501 + ended.total()
     assert (whole.unaccounted, whole.held) == (0, 0)
     assert runtime.error_counts()["batch"] == {}
+
+
+def test_a_signal_handler_that_ends_spans_in_the_midst_of_anything_is_neither_lost_nor_harmful(
+    batched: Any, runtime: Runtime
+) -> None:
+    exporter = RecordingSpanExporter()
+    end, batch = batched(exporter, max_queue_size=2, max_export_batch_size=1, schedule_delay=0.001)
+    ended = Counter[str]()
+
+    def handler(*_: Any) -> None:
+        ended["handler"] += 1
+        end("handler", f"t{ended.total() % 3}")
+        signal.setitimer(signal.ITIMER_REAL, 0.0002)
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.0002)
+    stop = time.monotonic() + 1
+    try:
+        while time.monotonic() < stop:
+            ended["main"] += 1
+            end("main", f"t{ended['main'] % 7}")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert ended["handler"]
+    assert batch.force_flush()
+    end("last", "t0")
+    batch.shutdown()
+    assert names(exporter.spans)[-1] == "last"
+    whole = batch_total(runtime)
+    assert whole.received == ended.total() + 1
+    assert (whole.unaccounted, whole.held) == (0, 0)
+    assert not any(runtime.error_counts().values())
 
 
 def test_an_observer_may_wait_for_a_thread_that_ends_spans(batched: Any, runtime: Runtime) -> None:

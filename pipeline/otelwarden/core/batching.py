@@ -253,18 +253,21 @@ class Batcher(Generic[_ItemT]):
 
     def _start(self) -> bool:
         """Makes sure that the thread runs; False when the interpreter lets no thread start any more."""
-        with self._changed:
+        with self._lock:
             if self._worker is not None:
                 return True
             worker = threading.Thread(
                 target=self._work, name=f"otelwarden-{COMPONENT}-{self._ledger.signal}", daemon=True
             )
+            if self._worker is not None:  # a signal handler came in between
+                return True
+            self._worker = worker  # before it starts, for the same reason
             try:
                 worker.start()
             except RuntimeError as error:
+                self._worker = None
                 self._errors.record("start", error)
                 return False
-            self._worker = worker
             return True
 
     def _work(self) -> None:
