@@ -7,6 +7,9 @@
     value       text and bytes: their length; numbers, booleans and None: 8;
                 lists and mappings: 8 + their contents (mappings: as attributes)
 
+Below 64 levels, and beyond the first 65,536 values inside one value, a value counts 8 whatever it is: a list that holds
+itself twice would take forever, in the application's thread.
+
 Lengths of text are in characters, not bytes, and keys count alike: measuring both would double the cost and tell
 little, as keys come from the program and values from its users. On text in Latin script the formula is near the size
 of the encoded OTLP message without resource and scope, which a batch shares.
@@ -23,6 +26,7 @@ from otelwarden.core._sdk import events_of, item_attributes, links_of, plain_att
 from otelwarden.core.state import Item
 
 _MAX_DEPTH = 64
+_MAX_VALUES = 65_536
 
 
 def size_of_value(value: Any, depth: int = 0) -> int:
@@ -34,13 +38,40 @@ def size_of_value(value: Any, depth: int = 0) -> int:
         return 8
     if isinstance(value, (str, bytes, bytearray)):
         return len(value)
-    if depth >= _MAX_DEPTH:
-        return 8
-    if isinstance(value, Mapping):
-        return 8 + sum(32 + size_of_value(item, depth + 1) for item in value.values())
-    if isinstance(value, Sequence):
-        return 8 + sum(size_of_value(item, depth + 1) for item in value)
+    if kind is tuple or isinstance(value, (Mapping, Sequence)):
+        return _size_of_contents(value, depth)
     return 8
+
+
+def _size_of_contents(value: Mapping[Any, Any] | Sequence[Any], depth: int) -> int:
+    total = 0
+    left = _MAX_VALUES
+    pending = [(value, depth)]
+    while pending:
+        container, depth = pending.pop()
+        count = len(container)
+        total += 8
+        if depth >= _MAX_DEPTH:
+            continue
+        contents: Any = container
+        if not isinstance(container, (list, tuple)) and isinstance(container, Mapping):
+            total += 32 * count
+            contents = container.values()
+        if count > left:
+            total += 8 * count
+            continue
+        left -= count
+        for item in contents:
+            kind = type(item)
+            if kind is str or isinstance(item, (str, bytes, bytearray)):
+                total += len(item)
+            elif kind is int or kind is float or kind is bool:
+                total += 8
+            elif kind is list or kind is tuple or kind is dict or isinstance(item, (Mapping, Sequence)):
+                pending.append((item, depth + 1))
+            else:
+                total += 8
+    return total
 
 
 def size_of_attributes(attributes: Mapping[str, Any]) -> int:
