@@ -39,7 +39,8 @@ _DEFAULT_RESOLVER = ContextResolver()
 def item_ids(item: Item) -> tuple[int, int]:
     """Trace and span id of an item; 0 where it has none."""
     if isinstance(item, ReadableSpan):
-        return item.context.trace_id, item.context.span_id
+        context = item.context
+        return (0, 0) if context is None else (context.trace_id, context.span_id)
     return item.log_record.trace_id or 0, item.log_record.span_id or 0
 
 
@@ -119,13 +120,19 @@ class Stage(Generic[_ItemT]):
         if left:
             try:
                 lost = "" if forward(left) else "export_failed"
-            except Exception as error:
+            except BaseException as error:
                 self.errors.record("export", error)
                 lost = "export_error"
+                if not isinstance(error, Exception):
+                    self._settle(tenants, lost)
+                    raise
+        self._settle(tenants, lost)
+        return not lost
+
+    def _settle(self, tenants: dict[str, int], lost: str) -> None:
         for tenant, count in tenants.items():
             account = self.ledger.account(tenant)
             (account.dropped(lost) if lost else account.forwarded).add(count)
-        return not lost
 
 
 class SpanStageProcessor(EndingHook):
@@ -196,6 +203,10 @@ class SpanStageProcessor(EndingHook):
             return
         account.forwarded.tick()
 
+    def ending_failed(self, error: Exception) -> None:
+        """Counts what the next in line raised while a span was ending."""
+        self._stage.errors.record("next.on_ending", error)
+
     def shutdown(self, timeout_millis: int = 30_000) -> None:
         """Shuts down the next in line."""
         shutdown_within(self._next, Deadline.after_millis(timeout_millis), self._stage.errors)
@@ -246,7 +257,11 @@ class LogStageProcessor(LogRecordProcessor):
 
     def enabled(self, **parameters: Any) -> bool:
         """What the next in line says: a stage may drop any record, but promises nothing before it has seen it."""
-        return self._next.enabled(**parameters)
+        try:
+            return self._next.enabled(**parameters)
+        except Exception as error:
+            self._stage.errors.record("next.enabled", error)
+            return True
 
     def shutdown(self, timeout_millis: int = 30_000) -> None:
         """Shuts down the next in line."""
