@@ -27,6 +27,11 @@ MOVES = [
 ]
 
 
+BLOCKED = 0.25
+"""Seconds: far below every timeout and sum of backoffs here, far above what a busy machine takes from a thread. How long
+an export takes in calm is for the benchmarks."""
+
+
 def ids(*receivers: FaultyReceiver) -> list[int]:
     return [int.from_bytes(span.span_id, "big") for receiver in receivers for span in receiver.spans()]
 
@@ -47,7 +52,7 @@ def test_a_failing_primary_moves_the_same_bytes_to_the_next(
     assert Counter(ids(first, second)) == Counter(rig.sent)
     assert len(ids(second)) == 3
     assert took < 1.0  # the figure is for benchmarks; here only that nobody sat out a backoff
-    assert rig.longest_export < 0.05
+    assert rig.longest_export < BLOCKED
     assert rig.actions("failover") == [("failover", rig.exporter.pool.stats()[1].url)]
 
 
@@ -66,7 +71,7 @@ def test_an_attempt_ends_with_its_timeout(
     assert rig.flush()
     assert 0.4 < time.monotonic() - start < 1.5
     assert ids(second) == list(rig.sent)
-    assert rig.longest_export < 0.05
+    assert rig.longest_export < BLOCKED
 
 
 def test_a_frozen_primary_is_left_after_one_attempt_and_taken_back_when_it_thaws(
@@ -81,11 +86,10 @@ def test_a_frozen_primary_is_left_after_one_attempt_and_taken_back_when_it_thaws
     assert rig.flush()
     assert len(ids(second)) == 1
     # From here on nothing waits for the frozen one: probes do, out of band.
-    start = time.monotonic()
     for _ in range(5):
         rig.send()
         assert rig.flush()
-    assert time.monotonic() - start < 0.5
+    assert rig.exporter.pool.stats()[0].failed_attempts == 1
     first.thaw()
     rig.wait_until(lambda: rig.exporter.pool.stats()[0].status is Status.HEALTHY)
     rig.send()
@@ -93,7 +97,7 @@ def test_a_frozen_primary_is_left_after_one_attempt_and_taken_back_when_it_thaws
     assert len(ids(second)) == 6
     assert set(ids(first, second)) == rig.sent
     assert [action for action, _ in rig.actions("failover", "failback")] == ["failover", "failback"]
-    assert rig.longest_export < 0.05
+    assert rig.longest_export < BLOCKED
 
 
 @pytest.mark.parametrize("how", ["kill", "terminate"])
@@ -116,7 +120,7 @@ def test_death_under_load_loses_nothing(rig: Rig, pair: list[FaultyReceiver], ho
     assert len(twice) <= 512
     assert [action for action, _ in rig.actions("failover", "failback")] == ["failover", "failback"]
     assert rig.account.forwarded == len(rig.sent)
-    assert rig.longest_export < 0.25  # with a thread that makes spans, and a busy machine
+    assert rig.longest_export < BLOCKED
 
 
 def test_both_dead_then_one_back_loses_nothing(rig: Rig, pair: list[FaultyReceiver]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otelwarden.core import Runtime
+from otelwarden.core import ConfigError, Runtime
 from otelwarden.failover import Endpoint, EndpointPool, FailoverConfig, PooledEndpoint, Status
 from otelwarden.failover.accounts import shares
 from otelwarden.otlp import Outcome, Verdict
@@ -64,6 +64,12 @@ def test_the_first_by_priority_is_chosen_and_those_that_were_tried_are_not(bench
     assert (bench.name(a), bench.name(b), bench.name(bench.pool.select([a, b]))) == ("a", "b", "c")
     c = bench.best(a, b)
     assert bench.pool.select([a, b, c]) is None
+
+
+@pytest.mark.parametrize("endpoints", [[], ["http://a", "http://a/"], ["nowhere"]], ids=["none", "twice", "bad"])
+def test_a_pool_needs_endpoints(endpoints: list[Any]) -> None:
+    with pytest.raises(ConfigError):
+        EndpointPool(endpoints, runtime=Runtime())
 
 
 def test_one_failure_moves_telemetry_away_and_is_told_once(bench: Bench) -> None:

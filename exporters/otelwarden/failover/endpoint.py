@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
@@ -188,6 +188,9 @@ def _tls_faults(endpoint: Endpoint) -> Iterator[Fault]:
     if not any(isinstance(url, str) and url.startswith("https:") for url in urls):
         yield Fault(pointer="/url", message="certificates are for https", given=endpoint.url)
     yield from tls.faults()
+
+
+Endpoints: TypeAlias = "Sequence[Endpoint | str | Mapping[str, Any]]"
 
 
 def parse_endpoints(given: Any) -> tuple[Endpoint, ...]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from otelwarden.core import ConfigError, Deadline, Item, Runtime, Signal, default_runtime, state_of
 from otelwarden.failover.config import FailoverConfig
 from otelwarden.failover.delivery import Delivery
-from otelwarden.failover.endpoint import Endpoint, parse_endpoints
+from otelwarden.failover.endpoint import Endpoints
 from otelwarden.failover.environment import endpoint_of_environment
 from otelwarden.failover.pool import EndpointPool
 from otelwarden.otlp import Encoded
-
-Endpoints: TypeAlias = "Sequence[Endpoint | str | Mapping[str, Any]]"
 
 
 class Exporting:
@@ -30,7 +28,9 @@ class Exporting:
         self.runtime = runtime or default_runtime()
         self._signal: Signal = signal
         if pool is None:
-            pool = EndpointPool(_resolve(signal, endpoints, config), config=config, runtime=self.runtime)
+            if endpoints is None:
+                endpoints = config.endpoints or (endpoint_of_environment(signal),)
+            pool = EndpointPool(endpoints, config=config, runtime=self.runtime)
         elif endpoints is not None:
             raise ConfigError("endpoints and a pool were given: the pool has its own")
         self.pool = pool
@@ -72,12 +72,6 @@ class Exporting:
     def shutdown(self, timeout_millis: float) -> None:
         """Delivers what is left for as long as it moves, then drops the rest, counted."""
         self._delivery.shutdown(Deadline.after_millis(timeout_millis))
-
-
-def _resolve(signal: Signal, endpoints: Endpoints | None, config: FailoverConfig) -> tuple[Endpoint, ...]:
-    if endpoints is not None:
-        return parse_endpoints(endpoints)
-    return config.endpoints or (endpoint_of_environment(signal),)
 
 
 def count_by(tenant_of: Callable[[Any], str], items: Sequence[Any]) -> dict[str, int]:

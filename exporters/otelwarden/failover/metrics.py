@@ -9,7 +9,8 @@ from opentelemetry.sdk.metrics.view import Aggregation
 
 from otelwarden.core import METRICS, Runtime, points_by_tenant, tenant_of_point
 from otelwarden.failover.config import FailoverConfig
-from otelwarden.failover.exporter import Endpoints, Exporting
+from otelwarden.failover.endpoint import Endpoints
+from otelwarden.failover.exporter import Exporting
 from otelwarden.failover.pool import DEFAULTS, EndpointPool
 from otelwarden.failover.temporality import aggregation_of_environment, temporality_of_environment
 from otelwarden.otlp import encode_metrics

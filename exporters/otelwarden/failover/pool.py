@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random as random_module
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
 from otelwarden.core import Runtime, Signal, default_runtime, run_in_child_after_fork
 from otelwarden.failover.config import FailoverConfig
-from otelwarden.failover.endpoint import Endpoint
+from otelwarden.failover.endpoint import Endpoint, Endpoints, parse_endpoints
 from otelwarden.failover.health import RANK, EndpointStats, PooledEndpoint, Status
 from otelwarden.failover.recovery import Recovery
 from otelwarden.failover.selection import PrioritySelection, Selection
@@ -36,15 +36,17 @@ class EndpointPool:
         outage               no endpoint is fit any more; the least bad is tried
 
     Args:
-        endpoints: None for those of `config`.
+        endpoints: URLs (of gRPC), mappings or `Endpoint`s, in the order of preference; None for those of `config`.
         selection: None for `PrioritySelection`.
         random: uniform in [0, 1), for jitter.
         open_transport: makes the way to an endpoint.
+
+    Raises ConfigError for endpoints that are none, listed twice, or not there at all.
     """
 
     def __init__(
         self,
-        endpoints: Sequence[Endpoint] | None = None,
+        endpoints: Endpoints | None = None,
         *,
         config: FailoverConfig = DEFAULTS,
         selection: Selection | None = None,
@@ -57,7 +59,7 @@ class EndpointPool:
         self._selection = selection or PrioritySelection()
         self._endpoints = [
             PooledEndpoint(endpoint, position, config, open_transport(endpoint), random)
-            for position, endpoint in enumerate(config.endpoints if endpoints is None else endpoints)
+            for position, endpoint in enumerate(parse_endpoints(config.endpoints if endpoints is None else endpoints))
         ]
         self._listeners: list[Callable[[], None]] = []
         self._start_over()

@@ -9,7 +9,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otelwarden.core import TRACES, Runtime
 from otelwarden.failover.config import FailoverConfig
-from otelwarden.failover.exporter import Endpoints, Exporting, count_by, tenant_of_item
+from otelwarden.failover.endpoint import Endpoints
+from otelwarden.failover.exporter import Exporting, count_by, tenant_of_item
 from otelwarden.failover.pool import DEFAULTS, EndpointPool
 from otelwarden.otlp import encode_spans
 

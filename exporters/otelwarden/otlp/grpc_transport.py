@@ -30,12 +30,24 @@ _OPTIONS: Final = (
     ("grpc.primary_user_agent", USER_AGENT),
     # Channels of one process share connections, and their backoff, unless told not to.
     ("grpc.use_local_subchannel_pool", 1),
-    # Who is tried when is decided above; gRPC's own pauses (up to 120 s) would only make it look dead for longer.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_retries", 0),
 )
+_BROKEN: Final = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+"""After these the next request gets a new channel: the old one fails at once for as long as gRPC waits to reconnect, so
+an endpoint that is back would look dead."""
+
 _CANCELLED: Final = Outcome(verdict=Verdict.CANCELLED, code="cancelled", answered=False)
+
+
+class _Channel:
+    """A channel, how many requests are on it, and whether it is to be closed after the last of them."""
+
+    __slots__ = ("channel", "requests", "retired")
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self.channel = channel
+        self.requests = 0
+        self.retired = False
 
 
 class GrpcTransport:
@@ -61,14 +73,14 @@ class GrpcTransport:
         self._tls = tls
         self._compression = grpc.Compression.Gzip if compression == "gzip" else None
         self._of_parents: list[Any] = []
-        self._channel: grpc.Channel | None = None
+        self._current: _Channel | None = None
         self._lock = threading.Lock()
         run_in_child_after_fork(self._forget_channel)
 
     def _forget_channel(self) -> None:
         # Kept, not closed: closing talks to threads that do not exist in this process.
-        self._of_parents.append(self._channel)
-        self._channel = None
+        self._of_parents.append(self._current)
+        self._current = None
         self._lock = threading.Lock()
 
     def send(
@@ -82,31 +94,44 @@ class GrpcTransport:
     ) -> Outcome:
         """See `Transport.send`."""
         try:
-            call = self._open_channel().unary_unary(METHODS[signal])
-            future = call.future(
+            used = self._take_channel()
+        except OSError as error:  # a certificate file that is gone
+            return Outcome(
+                verdict=Verdict.ENDPOINT_FAULT, code="connection", message=type(error).__name__, answered=False
+            )
+        outcome = _CANCELLED
+        try:
+            future = used.channel.unary_unary(METHODS[signal]).future(
                 body,
                 timeout=timeout,
                 metadata=tuple({**self._headers, **headers}.items()),
                 compression=self._compression,
             )
-        except (OSError, ValueError) as error:  # a certificate that is gone; a channel that was just closed
-            return Outcome(
-                verdict=Verdict.ENDPOINT_FAULT, code="connection", message=type(error).__name__, answered=False
-            )
-        with cancellation.interrupting(future.cancel):
-            try:
-                answer = future.result()
-            except grpc.FutureCancelledError:
-                return _CANCELLED
-            except grpc.RpcError as error:
-                return _CANCELLED if cancellation.cancelled else _judge(error)
-        return judge_answer(answer, "OK")
+            outcome = _wait(future, cancellation)
+        finally:
+            self._give_back(used, broken=outcome.code in _BROKEN)
+        return outcome
 
-    def _open_channel(self) -> grpc.Channel:
+    def _take_channel(self) -> _Channel:
         with self._lock:
-            if self._channel is None:
-                self._channel = self._new_channel()
-            return self._channel
+            if self._current is None:
+                self._current = _Channel(self._new_channel())
+            self._current.requests += 1
+            return self._current
+
+    def _give_back(self, used: _Channel, *, broken: bool) -> None:
+        with self._lock:
+            used.requests -= 1
+            if broken:
+                self._retire(used)
+            unused = used.retired and used.requests == 0
+        if unused:
+            used.channel.close()
+
+    def _retire(self, channel: _Channel) -> None:
+        channel.retired = True
+        if self._current is channel:
+            self._current = None
 
     def _new_channel(self) -> grpc.Channel:
         if self._tls is None:
@@ -119,11 +144,25 @@ class GrpcTransport:
         return grpc.secure_channel(self._target, credentials, options=_OPTIONS)
 
     def close(self) -> None:
-        """Closes the channel, which cancels what is under way; the next request opens another."""
+        """Closes the channel, after the last request that is under way; the next request opens another."""
         with self._lock:
-            channel, self._channel = self._channel, None
-        if channel is not None:
-            channel.close()
+            current = self._current
+            if current is None:
+                return
+            self._retire(current)
+            unused = current.requests == 0
+        if unused:
+            current.channel.close()
+
+
+def _wait(future: Any, cancellation: Cancellation) -> Outcome:
+    with cancellation.interrupting(future.cancel):
+        try:
+            return judge_answer(future.result(), "OK")
+        except grpc.FutureCancelledError:
+            return _CANCELLED
+        except grpc.RpcError as error:
+            return _CANCELLED if cancellation.cancelled else _judge(error)
 
 
 def _judge(error: Any) -> Outcome:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+import urllib3
+
 from otelwarden.core import Signal, run_in_child_after_fork
 from otelwarden.otlp import codes, retry_after
 from otelwarden.otlp.answers import judge_answer
@@ -91,12 +93,13 @@ class HttpTransport:
         if request.answer is not None:
             self._give_back(origin, connection)
             return _judge(request.answer)
+        failure = request.error  # before we cut the connection, which is an error of our own making
         connection.abandon()
         if cancellation.cancelled:
             return _CANCELLED
-        if request.error is not None and not isinstance(request.error, TimeoutError):
-            return _no_answer(request.error, Verdict.RETRYABLE)
-        return _TIMEOUT
+        if failure is None or isinstance(failure, (TimeoutError, urllib3.exceptions.TimeoutError)):
+            return _TIMEOUT
+        return _no_answer(failure, Verdict.RETRYABLE)
 
     def _take(self, origin: str) -> Connection:
         with self._lock:
