@@ -28,7 +28,7 @@ MOVES = [
 
 
 BLOCKED = 0.25
-"""Seconds: far below every timeout and sum of backoffs here, far above what a busy machine takes from a thread. How long
+"""Seconds: far below every timeout here, far above what a busy machine takes from a thread. How long
 an export takes in calm is for the benchmarks."""
 
 

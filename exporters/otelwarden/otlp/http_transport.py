@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-import urllib3
+from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import TimeoutError as TimeoutOfUrllib3
 
 from otelwarden.core import Signal, run_in_child_after_fork
 from otelwarden.otlp import codes, retry_after
@@ -97,7 +98,7 @@ class HttpTransport:
         connection.abandon()
         if cancellation.cancelled:
             return _CANCELLED
-        if failure is None or isinstance(failure, (TimeoutError, urllib3.exceptions.TimeoutError)):
+        if failure is None or _timed_out(failure):
             return _TIMEOUT
         return _no_answer(failure, Verdict.RETRYABLE)
 
@@ -122,6 +123,11 @@ class HttpTransport:
             self._idle.clear()
         for connection in idle:
             connection.close()
+
+
+def _timed_out(error: BaseException) -> bool:
+    # urllib3 derives its error for a refused connection from the one for a connection that timed out.
+    return isinstance(error, (TimeoutError, TimeoutOfUrllib3)) and not isinstance(error, NewConnectionError)
 
 
 def _no_answer(error: BaseException, verdict: Verdict) -> Outcome:
