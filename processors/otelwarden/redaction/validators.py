@@ -34,6 +34,7 @@ IBAN_LENGTHS: Final = {
 _DIGITS: Final = frozenset(b"0123456789")
 _PHONE_SIGNS: Final = (b" ", b".", b"-", b"(", b")")
 _DOUBLED: Final = bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9])
+_USERINFO: Final = re.compile(rb"//[^\s/?#@\0]*:[^\s/?#@\0]*\Z")
 _IMAGE_SCALE: Final = re.compile(rb"@[0-9]x\.[a-z]")
 _NO_SECRET: Final = re.compile(
     rb"(?i)(?:[?*#.\-_]|x{3}|\xe2\x80\xa2)+|\$\d+|\$?\{.*\}?|%\(?\w*\)?s|:\w+|@\w+|<.*>?|\[.*\]?|(?:\[?redacted\]?[:@]?)+|"
@@ -82,8 +83,10 @@ def _in_a_fraction(text: bytes, start: int) -> bool:
 
 
 def email(text: bytes, start: int, end: int) -> int:
-    """An e-mail address, not the name of an image at twice its size (`logo@2x.png`)."""
-    return 0 if _IMAGE_SCALE.search(text, start, end) else end
+    """An e-mail address, not the name of an image at twice its size (`logo@2x.png`), nor a URL's password and host."""
+    if _IMAGE_SCALE.search(text, start, end):
+        return 0
+    return 0 if _USERINFO.search(text, max(0, start - 128), start) else end
 
 
 def userinfo(text: bytes, start: int, end: int) -> int:

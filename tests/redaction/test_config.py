@@ -1,0 +1,74 @@
+"""The options, as `config.yaml` in this folder shows them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import otelwarden.redaction as redaction
+from otelwarden.core import ConfigError, parse_document, read_document
+from otelwarden.redaction import RedactionConfig
+from otelwarden.schemas import load_schema
+
+HERE = Path(__file__).parent
+README = Path(redaction.__file__).parent / "README.md"
+CASES = read_document(HERE / "config.yaml")
+
+
+def test_defaults() -> None:
+    assert RedactionConfig.from_mapping(CASES["valid"]["defaults"]) == RedactionConfig()
+    assert RedactionConfig().policies == ("pii", "secrets")
+
+
+def test_paths_start_from_the_base(tmp_path: Path) -> None:
+    config = RedactionConfig.from_mapping(CASES["valid"]["everything"], base=tmp_path)
+    assert (config.on_error, config.max_value_length) == ("pass", 65536)
+    assert [Path(path) for path in config.policies] == [Path("pii"), Path("secrets"), tmp_path / "acme.yaml"]
+    (tmp_path / "acme.yaml").write_text("rules: [{id: a, match: {entities: [EMAIL]}, action: {delete: {}}}]")
+    assert {rule.id for rule in config.load_policy().rules} == {"pii", "secrets", "a"}
+
+
+@pytest.mark.parametrize("case", CASES["invalid"].values(), ids=CASES["invalid"].keys())
+def test_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        RedactionConfig.from_mapping(case, file="warden.yaml")
+    assert refused.value.faults[0].file == "warden.yaml"
+
+
+@pytest.mark.parametrize("options", [{"policies": ()}, {"on_error": "x"}, {"max_value_length": 1}])
+def test_refused_in_code(options: Any) -> None:
+    with pytest.raises(ConfigError):
+        RedactionConfig(**options)
+
+
+def test_schema_and_dataclass_agree() -> None:
+    properties = load_schema("redaction")["properties"]
+    fields = {field.name: field.default for field in dataclasses.fields(RedactionConfig)}
+    assert set(properties) == set(fields)
+    for name, schema in properties.items():
+        default = fields[name]
+        assert schema["default"] == (list(default) if isinstance(default, tuple) else default)
+
+
+def test_the_readme_states_the_defaults_and_its_examples_work(tmp_path: Path) -> None:
+    text = README.read_text(encoding="utf-8")
+    for name in load_schema("redaction")["properties"]:
+        assert re.search(rf"`{name}` \(default = ", text), name
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    (tmp_path / "acme.yaml").write_text(blocks[1], encoding="utf-8")
+    document = parse_document(blocks[0])["processors"]["redaction"]
+    policy = RedactionConfig.from_mapping(document, base=tmp_path).load_policy()
+    assert redaction.Redactor(policy).redact_text("customer ACME-00417", "logs", "") == "customer *******417"
+    assert redaction.Redactor(policy).redact_text("card 4242424242424242", "logs", "") == "card ************4242"
+
+
+def test_exports_are_sorted() -> None:
+    assert redaction.__all__ == sorted(
+        redaction.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name)
+    )
+    assert all(hasattr(redaction, name) for name in redaction.__all__)
