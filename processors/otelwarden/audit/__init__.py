@@ -9,7 +9,7 @@ from otelwarden.audit.reading import read_records
 from otelwarden.audit.spans import AuditSpanExporter, AuditSpanProcessor
 from otelwarden.audit.trail import AuditTrail, TrailStats
 from otelwarden.audit.verdicts import Status, StreamVerdict, Verdict, exit_code, render
-from otelwarden.audit.verify import verify
+from otelwarden.audit.verification import verify
 
 __all__ = [
     "AuditConfig",

@@ -135,11 +135,16 @@ class NoteFile(NamedTuple):
     @property
     def torn(self) -> bool:
         """Whether the rest is the start of a note of ours whose writing was cut short, and not a damaged one."""
-        _, blank, signature = self.rest.partition(b"\n\n")
-        if not blank:
-            return _SIGNATURE_MARK.strip() not in self.rest
-        start = _SIGNATURE_MARK + KEY_NAME.encode() + b" "
-        return len(signature) < _SIGNATURE_LINE and signature[: len(start)] == start[: len(signature)]
+        return is_torn(self.rest)
+
+
+def is_torn(piece: bytes) -> bool:
+    """Whether a piece is the start of a note of ours and not all of it; no piece at all is one, too."""
+    _, blank, signature = piece.partition(b"\n\n")
+    if not blank:
+        return _SIGNATURE_MARK.strip() not in piece
+    start = _SIGNATURE_MARK + KEY_NAME.encode() + b" "
+    return len(signature) < _SIGNATURE_LINE and signature[: len(start)] == start[: len(signature)]
 
 
 def split_notes(data: bytes) -> NoteFile:

@@ -58,7 +58,7 @@ class Window:
                     kind.single = False
                     if event[0] > kind.last_ns:
                         kind.last_ns = event[0]
-            except (TypeError, IndexError):
+            except (TypeError, ValueError, IndexError):
                 malformed += 1
         return malformed
 

@@ -34,10 +34,16 @@ class FileWitness:
     def __call__(self, note: bytes) -> None:
         """Appends a signed note, in one write so that those of several processes do not mix."""
         # Opened anew for each, so that the file may be rotated or its file system mounted again.
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
             if note:
-                os.write(descriptor, note)
+                os.write(descriptor, self._line_end(descriptor) + note)
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    @staticmethod
+    def _line_end(descriptor: int) -> bytes:
+        """What ends the line that a process left unfinished when it died."""
+        length = os.fstat(descriptor).st_size
+        return b"" if not length or os.pread(descriptor, 1, length - 1) == b"\n" else b"\n"

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from otelwarden.audit.checkpoints import ORIGIN, Checkpoint, signature_fault, split_notes
+from otelwarden.audit.checkpoints import ORIGIN, Checkpoint, is_torn, signature_fault, split_notes
 from otelwarden.audit.judge import StreamJudge
 from otelwarden.audit.keys import VerifyingKey, published_keys
 from otelwarden.audit.reading import stream_directories
@@ -151,7 +151,7 @@ def _read_outside(file: Path, keys: Mapping[str, VerifyingKey]) -> Outside:
     damaged = 0
     for piece in _pieces(file.read_bytes()):
         notes = split_notes(piece).notes
-        if not notes:
+        if not notes or is_torn(piece.rstrip(b"\n") + b"\n"):
             damaged += 1
             continue
         note = notes[0]
