@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -63,8 +63,22 @@ class Envelopes:
     def __init__(self, redactor: Redactor, seen: Seen) -> None:
         self._redactor = redactor
         self._tenants = redactor.named_tenants
+        # One tuple, so that a thread never sees half of another's.
+        self._last: Any = (None, None, None, None)
         self._resources: _Memory[Resource] = _Memory(self._redact_resource, seen)
         self._scopes: _Memory[InstrumentationScope] = _Memory(self._redact_scope, seen)
+
+    def of(
+        self, resource: Resource, scope: InstrumentationScope | None, signal: Signal, tenant: str
+    ) -> tuple[Resource, InstrumentationScope | None]:
+        """Both as they may leave. Most items have those of the item before."""
+        last = self._last
+        if last[0] is resource and last[1] is scope and last[2] is signal and not self._tenants:
+            known: tuple[Resource, InstrumentationScope | None] = last[3]
+            return known
+        both = self.resource(resource, signal, tenant), self.scope(scope, signal, tenant)
+        self._last = (resource, scope, signal, both)
+        return both
 
     def resource(self, resource: Resource, signal: Signal, tenant: str) -> Resource:
         """The resource as it may leave: itself when nothing is found in it."""

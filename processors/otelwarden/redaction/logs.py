@@ -43,8 +43,7 @@ class LogRedaction:
     def __call__(self, record: Any, state: ItemState) -> Any | Drop:
         """The record, a redacted copy of its class, or a `Drop` when it cannot be scanned."""
         tenant = state.tenant
-        resource = self._envelopes.resource(record.resource, LOGS, tenant)
-        scope = self._envelopes.scope(record.instrumentation_scope, LOGS, tenant)
+        resource, scope = self._envelopes.of(record.resource, record.instrumentation_scope, LOGS, tenant)
         same = resource is record.resource and scope is record.instrumentation_scope
         try:
             parts = _RecordParts(record, self._redactor.document())

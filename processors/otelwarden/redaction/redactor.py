@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from otelwarden.core import Signal
-from otelwarden.redaction.actions import DELETED
+from otelwarden.redaction.actions import DEFAULT_TEXT, DELETED
 from otelwarden.redaction.document import Document, Edits
 from otelwarden.redaction.keys import KeyFacts, KeyTable
 from otelwarden.redaction.policy import RedactionPolicy, Rule
@@ -78,6 +78,8 @@ class Redactor:
         self.scanner = Scanner(policy.detectors)
         self.max_value_length = max_value_length
         self._exempt = exempt
+        self._allowed_values = policy.allowed_values
+        self._allowed_keys = policy.allowed_keys
         self._whole_value_rules = [rule for rule in policy.rules if rule.detectors is None]
         self.keys = KeyTable(self.scanner, self._is_ruled)
         self._texts = [detector.text for detector in policy.detectors]
@@ -136,17 +138,20 @@ class Redactor:
 
     def _rewrite(self, data: bytes, key: str, hits: list[Hit], book: _Book, counts: dict[Rule, int]) -> Any:
         """The new text, `DELETED`, or None when nothing is to change."""
-        policy = self.policy
-        if policy.allowed_keys is not None and policy.allowed_keys.match(key):
+        if self._allowed_keys is not None and self._allowed_keys.match(key):
             return None
+        allowed = self._allowed_values
         claims: list[_Claim] = []
-        for hit in hits:
-            rule = book.rule_for(hit.detector, key)
-            if rule is None or data[hit.start : hit.end].decode() in policy.allowed_values:
+        for _, start, end, detector in hits:
+            rule = book.rule_for(detector, key)
+            if rule is None or (allowed and data[start:end].decode() in allowed):
                 continue
-            text = "[REDACTED]" if hit.detector == _WHOLE else self._texts[hit.detector]
-            claims.append(_Claim(hit.start, hit.end, rule, text))
-        return _apply(data, claims, counts) if claims else None
+            claims.append(_Claim(start, end, rule, DEFAULT_TEXT if detector == _WHOLE else self._texts[detector]))
+        if not claims:
+            return None
+        if len(claims) > 1:
+            claims.sort(key=_where)
+        return _apply(data, claims, counts)
 
     def _rename(self, names: list[tuple[str, KeyFacts]], book: _Book, redaction: Redaction) -> None:
         for number, (name, facts) in enumerate(names):
@@ -162,31 +167,43 @@ def _by_text(hits: list[Hit]) -> dict[int, list[Hit]]:
     return found
 
 
+def _where(claim: _Claim) -> tuple[int, int]:
+    return claim.start, claim.end
+
+
+def _decides(claim: _Claim) -> tuple[int, int, int]:
+    """Orders claims that overlap: the rule that comes first, and of one rule the longest."""
+    return (*claim.rule.rank, claim.start - claim.end)
+
+
 def _apply(data: bytes, claims: list[_Claim], counts: dict[Rule, int]) -> Any:
     """The text with every claim settled.
 
     Claims that overlap are one: leaving what only the weaker of two covers would leave part of a secret.
+
+    Args:
+        claims: in the order of where they begin.
     """
-    claims.sort(key=lambda claim: claim[:2])
     pieces: list[str] = []
     deleted = False
     done = 0
     at = 0
     while at < len(claims):
-        start, end = claims[at].start, claims[at].end
+        winner = claims[at]
+        start, end = winner.start, winner.end
         following = at + 1
         while following < len(claims) and claims[following].start < end:
             end = max(end, claims[following].end)
             following += 1
-        winner = min(claims[at:following], key=lambda claim: (*claim.rule.rank, claim.start - claim.end))
+        if following > at + 1:
+            winner = min(claims[at:following], key=_decides)
         at = following
         counts[winner.rule] = counts.get(winner.rule, 0) + 1
-        new = winner.rule.action.apply(data[winner.start : winner.end].decode(), winner.text)
+        new = winner.rule.action.apply(data[start:end].decode(), winner.text)
         if new is DELETED:
             deleted = True
             continue
-        rest = "*" * 3 if (winner.start, winner.end) != (start, end) and winner.rule.action.name == "mask" else ""
-        pieces += (data[done:start].decode(), str(new), rest)
+        pieces += (data[done:start].decode(), str(new))
         done = end
     if deleted:
         return DELETED

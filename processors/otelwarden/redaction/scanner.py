@@ -60,16 +60,22 @@ def encode_text(text: str) -> bytes:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
-def join_texts(texts: Iterable[str]) -> Joined:
+def join_texts(texts: Sequence[str]) -> Joined:
     """The texts as one."""
-    parts = [encode_text(text) for text in texts]
+    joined = SEPARATOR.join(texts)
+    parts: Iterable[str | bytes] = texts
+    if joined.isascii():  # characters are bytes then, and nothing need be encoded twice
+        data = joined.encode()
+    else:
+        parts = encoded = [encode_text(text) for text in texts]
+        data = SEPARATOR.encode().join(encoded)
     starts, ends, at = [], [], 0
-    for part in parts:
+    for size in map(len, parts):
         starts.append(at)
-        at += len(part)
+        at += size
         ends.append(at)
         at += 1
-    return Joined(SEPARATOR.encode().join(parts), starts, ends)
+    return Joined(data, starts, ends)
 
 
 class _Finder:
@@ -80,7 +86,8 @@ class _Finder:
         self.detector = detector
         pattern = detector.pattern
         self.characters = not detector.catalogued and pattern is not None and is_characterwise(pattern)
-        self.anchored = pattern is not None and is_anchored(pattern)
+        gate = detector.gate_pattern
+        self.anchored = pattern is not None and (is_anchored(pattern) or (gate is not None and is_anchored(gate)))
         self.groups = range(1, 1 + (group_count(pattern) if pattern is not None else 0))
         self.pattern = None if pattern is None else compile_pattern(pattern, characters=self.characters)
         self.validate = VALIDATORS[detector.validator] if detector.validator else None
@@ -91,7 +98,11 @@ class _Finder:
 
     def confirm(self, data: bytes, match: Any, low: int, high: int, *, in_context: bool) -> tuple[int, int] | None:
         """The range of the hit that a match is; None when it is refused."""
-        start, end = next((match.span(group) for group in self.groups if match.start(group) >= 0), match.span())
+        start, end = match.span()
+        for group in self.groups:
+            if match.start(group) >= 0:
+                start, end = match.span(group)
+                break
         if self.validate is not None:
             end = self.validate(data, start, end)
             if end <= start:
@@ -103,6 +114,8 @@ class _Finder:
             before = self.words.search(data, max(low, start - distance), start)
             if before is None and self.words.search(data, end, min(high, end + distance)) is None:
                 return None
+        if data[start] < 0x80 and (end == len(data) or data[end] < 0x80):
+            return start, end
         return whole_characters(data, start, end)
 
 
@@ -142,7 +155,11 @@ class Scanner:
         if candidates is None:
             candidates = [n for gate in self._joined_gates for n in gate.match(joined.data) or ()]
         for number in candidates:
-            self._find_in_joined(self._finders[number], joined, hits)
+            finder = self._finders[number]
+            if finder.words is not None:
+                self._find_near_words(finder, joined, hits)
+            else:
+                self._find_in_joined(finder, joined, hits)
         for gate in self._text_gates:
             for text, (start, end) in enumerate(zip(joined.starts, joined.ends, strict=True)):
                 # A copy, as `^` must see the text begin.
@@ -180,13 +197,15 @@ class Scanner:
 
     def _find_in_joined(self, finder: _Finder, joined: Joined, hits: list[Hit]) -> None:
         data, starts, ends = joined
-        search = finder.pattern.search  # type: ignore[union-attr]  # a candidate has a pattern
-        at = 0
-        while (match := search(data, at)) is not None:
+        finditer = finder.pattern.finditer  # type: ignore[union-attr]  # a candidate has a pattern
+        at, matches_from_here = 0, finditer(data)
+        while (match := next(matches_from_here, None)) is not None:
             start, end = match.span()
             text = bisect_right(starts, start) - 1
             if end <= ends[text]:
                 at = self._take(finder, data, match, starts[text], ends[text], text, hits)
+                if at != end:  # only part of the match was taken, or nothing
+                    matches_from_here = finditer(data, at)
                 continue
             # It reaches into the next text, or begins with the separator before it: let the single text decide.
             if start >= ends[text]:
@@ -195,6 +214,17 @@ class Scanner:
             if text + 1 == len(starts):
                 return
             at = starts[text + 1]
+            matches_from_here = finditer(data, at)
+
+    def _find_near_words(self, finder: _Finder, joined: Joined, hits: list[Hit]) -> None:
+        """As `_find_in_joined`, in the texts that have one of the words which the detector needs."""
+        data, starts, ends = joined
+        done = -1
+        for word in matches(finder.words, data):
+            text = bisect_right(starts, word.start()) - 1
+            if text != done:
+                self._find(finder, data, starts[text], starts[text], ends[text], text, hits)
+                done = text
 
     def _find(self, finder: _Finder, data: bytes, at: int, low: int, high: int, text: int, hits: list[Hit]) -> None:
         search = finder.pattern.search  # type: ignore[union-attr]  # a candidate has a pattern

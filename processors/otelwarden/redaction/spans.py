@@ -53,14 +53,23 @@ class SpanRedaction:
     def __call__(self, span: ReadableSpan, state: ItemState) -> ReadableSpan | Drop:
         """The span, a redacted copy, or a `Drop` when it cannot be scanned."""
         tenant = state.tenant
-        resource = self._envelopes.resource(span.resource, TRACES, tenant)
-        scope = self._envelopes.scope(span.instrumentation_scope, TRACES, tenant)
-        same = resource is span.resource and scope is span.instrumentation_scope
+        old_resource, old_scope = span.resource, span.instrumentation_scope
+        resource, scope = self._envelopes.of(old_resource, old_scope, TRACES, tenant)
+        same = resource is old_resource and scope is old_scope
         candidates: list[int] | None = None
-        if self._match is not None and self._is_flat(span):
+        attributes = item_attributes(span)
+        context = span.context
+        if (
+            self._plain.issuperset(attributes)
+            and not span.status.description
+            and not context.trace_state
+            and not events_of(span)
+            and not links_of(span)
+            and self._match is not None
+        ):
             # Most spans end here: one join, one pass, nothing found, nothing made.
             try:
-                text = SEPARATOR.join((span.name, *item_attributes(span).values()))
+                text = SEPARATOR.join((span.name, *attributes.values()))
                 if len(text) <= self._max_value_length:
                     candidates = self._match(text.encode())
                     if candidates is None:
@@ -74,19 +83,8 @@ class SpanRedaction:
         redaction = self._redactor.redact(parts.document, TRACES, tenant, candidates)
         if redaction is None:
             return span if same else copy_span(span, resource=resource, scope=scope)
-        context = span.context
         self._evidence.of_item(redaction.counts, TRACES, tenant, context.trace_id, context.span_id)
         return copy_span(span, resource=resource, scope=scope, **parts.rebuild(redaction.edits))
-
-    def _is_flat(self, span: ReadableSpan) -> bool:
-        """Whether there is nothing to scan but the name and the attribute values."""
-        return (
-            self._plain.issuperset(item_attributes(span))
-            and not span.status.description
-            and not span.context.trace_state
-            and not events_of(span)
-            and not links_of(span)
-        )
 
 
 class _SpanParts:
