@@ -138,23 +138,30 @@ class Ledger:
 
     def balances(self) -> list[Balance]:
         """Every account, with what the stage holds."""
-        accounts = self._accounts.copy()
-        held = dict(self._held())
-        for tenant in held.keys() - accounts.keys():
-            accounts[tenant] = self.account(tenant)
+        # Outgoing, then held, then incoming: an item that passes while we read makes `unaccounted` positive, never
+        # negative, so a negative one is always a defect.
+        outgoing = {
+            tenant: (account, account.forwarded.value, account.dropped_by_reason())
+            for tenant, account in self._accounts.copy().items()
+        }
+        held: dict[str, int] = {}
+        for tenant, count in self._held().items():
+            account = self.account(tenant)
+            # Tenants beyond the bound have no account of their own, so what they hold is held by `other`.
+            owner = tenant if self._accounts.get(tenant) is account else OTHER_TENANTS
+            held[owner] = held.get(owner, 0) + count
+            outgoing.setdefault(owner, (account, 0, {}))
         return [
             Balance(
                 component=self.component,
                 signal=self.signal,
                 tenant=tenant,
-                # Outgoing before incoming: an item that passes while we read makes `unaccounted` positive, never
-                # negative, so a negative one is always a defect.
-                forwarded=account.forwarded.value,
-                dropped=account.dropped_by_reason(),
+                forwarded=forwarded,
+                dropped=dropped,
                 held=held.get(tenant, 0),
                 received=account.received.value,
             )
-            for tenant, account in accounts.items()
+            for tenant, (account, forwarded, dropped) in outgoing.items()
         ]
 
 
