@@ -225,6 +225,8 @@ def end_span(span: ReadableSpan, resolver: TenantResolver) -> SpanState:
                 context.trace_state,
                 0,
             )
+            # Another chain of a provider that calls its processors concurrently may have taken the state meanwhile.
+            state = getattr(span, _STATE, state)
         setattr(span, _STATE, state)
     return state
 
