@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from otelwarden.core import LOGS, METRICS, TRACES, ConfigError
-from otelwarden.quota import QuotaConfig, QuotaLimiter, SignalLimits, TenantLimits, Usage
+from otelwarden.quota import MemoryStore, QuotaConfig, QuotaLimiter, SignalLimits, TenantLimits, Usage
+from otelwarden.quota.gcra import GcraBucket
 
 LIMITS = TenantLimits(traces=SignalLimits(rate=10, burst=5), logs=SignalLimits(rate=2))
 
@@ -97,17 +98,42 @@ class TestBounds:
         assert not any(limiter.allow(f"t{tenant}", TRACES) for tenant in range(10_000))
 
     def test_eviction_resets_nobody(self, clock, runtime):
-        limiter = QuotaLimiter(QuotaConfig(default=LIMITS), clock=clock, runtime=runtime, max_tenants=8)
+        limits = TenantLimits(traces=SignalLimits(rate=1, burst=5))
+        limiter = QuotaLimiter(QuotaConfig(default=limits), clock=clock, runtime=runtime, max_tenants=8)
         for tenant in "abcdefgh":
             assert admitted(limiter, tenant) == 5
-        clock.advance(0.2)  # two items each: nobody is full, so the newcomers share one bucket
+        clock.advance(2)  # two items each: nobody is full, so the newcomers share one bucket
         assert admitted(limiter, "new") + admitted(limiter, "newer") == 5
         assert [admitted(limiter, tenant) for tenant in "abcdefgh"] == [2] * 8
-        clock.advance(0.3)
+        clock.advance(3)
         assert admitted(limiter, "a") == 3
-        clock.advance(0.2)  # all but `a` are full again
+        clock.advance(2)  # all but `a` are full again
         assert admitted(limiter, "new") == 5
         assert admitted(limiter, "a") == 2
+
+    def test_a_call_from_below_an_eviction_finds_a_new_bucket(self, clock, runtime):
+        """As when a finalizer ends a span while this thread evicts its tenant."""
+
+        class Store(MemoryStore):
+            def bucket(self, tenant, signal, limit, *, max_debt):
+                made = Reentrant(limit, max_debt=max_debt, clock=clock)
+                made.tenant = tenant
+                return made
+
+        class Reentrant(GcraBucket):
+            tenant = ""
+
+            def close_if_full(self):
+                closed = super().close_if_full()
+                if closed:
+                    assert limiter.allow(self.tenant, LOGS)
+                return closed
+
+        limiter = QuotaLimiter(QuotaConfig(default=LIMITS), store=Store(), clock=clock, runtime=runtime, max_tenants=1)
+        assert limiter.allow("a", LOGS)
+        clock.advance(1)
+        assert limiter.allow("b", LOGS)
+        assert sum(usage.allowed for usage in limiter.usage()) == 3
 
     def test_the_usage_of_the_evicted_is_kept_in_sum(self, clock, runtime):
         limiter = QuotaLimiter(QuotaConfig(), clock=clock, runtime=runtime, max_tenants=8)

@@ -32,7 +32,7 @@ OTHER_TENANTS: Final = "other"
 """The usage of tenants that are no longer, or not, kept apart."""
 
 _EVICT_SHARE: Final = 8
-_EVICT_EVERY_NS: Final = 100_000_000
+_EVICT_EVERY_NS: Final = 1_000_000_000
 
 
 class Usage(NamedTuple):
@@ -145,9 +145,12 @@ class QuotaLimiter:
 
     def _ask(self, tenant: str, signal: Signal, items: int, debt: bool) -> bool:
         while True:
-            taken = self._place(tenant, signal).take(items, debt)
-            if taken is not None:  # else evicted between look-up and take
+            place = self._place(tenant, signal)
+            taken = place.take(items, debt)
+            if taken is not None:
                 return taken
+            # Closed by an eviction that has not forgotten it yet; perhaps of this very thread, below a finalizer.
+            self._forget(tenant, signal, place)
 
     def admission_of(self, tenant: str) -> Admission:
         """What decides which of the tenant's traces are kept; do not keep it: after an eviction it is another one."""
@@ -164,7 +167,7 @@ class QuotaLimiter:
             Whether it is kept, its sampling threshold, and the counter that each of its spans ticks.
         """
         admission = self.admission_of(tenant)
-        limit = self._place(tenant, TRACES).bucket.limit
+        limit = self.limit_of(tenant, TRACES)
         if limit is None:
             return True, threshold_of(share), admission.kept
         keep, threshold = admission.decide(self._monotonic_ns(), limit, randomness, share)
@@ -235,15 +238,20 @@ class QuotaLimiter:
         wanted = max(1, self._max_tenants // _EVICT_SHARE)
         for tenant, place in list(places.items()):
             if place.close_if_full(now):
-                allowed, over = self._gone[signal]
-                self._gone[signal] = (allowed + place.bucket.allowed, over + place.bucket.over)
-                del places[tenant]
+                self._forget(tenant, signal, place)
                 wanted -= 1
                 if wanted == 0:
                     return True
         # Nearly everyone is busy: looking again for each item of a newcomer would cost more than it finds.
         self._next_eviction[signal] = now + _EVICT_EVERY_NS
         return len(places) < self._max_tenants
+
+    def _forget(self, tenant: str, signal: Signal, closed: _Place) -> None:
+        with self._lock:
+            if self._places[signal].get(tenant) is closed:
+                del self._places[signal][tenant]
+                allowed, over = self._gone[signal]
+                self._gone[signal] = (allowed + closed.bucket.allowed, over + closed.bucket.over)
 
     def _restart_after_fork(self) -> None:
         self._lock = threading.RLock()
