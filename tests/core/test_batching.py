@@ -151,6 +151,7 @@ def test_a_log_record_that_is_changed_after_it_was_queued_leaves_as_it_was(runti
     assert (exported.log_record.body, dict(exported.log_record.attributes or {})) == ("before", {"key": "before"})
 
 
+@pytest.mark.filterwarnings("ignore:Log record attributes")
 def test_a_queued_log_record_keeps_what_the_sdk_dropped_and_lets_go_of_its_context(runtime: Runtime) -> None:
     exporter = RecordingLogRecordExporter()
     processor = FairBatchLogRecordProcessor(exporter, runtime=runtime)
