@@ -7,6 +7,7 @@ from otelwarden.core._sdk import (
     item_attributes,
     links_of,
     plain_attributes,
+    sampler_of_environment,
     suppress_instrumentation_in_this_thread,
 )
 from otelwarden.core.accounting import Account, Balance, Count, Ledger, total
@@ -158,6 +159,7 @@ __all__ = [
     "randomness_of",
     "read_document",
     "run_in_child_after_fork",
+    "sampler_of_environment",
     "schema_faults",
     "set_state",
     "set_tenant",

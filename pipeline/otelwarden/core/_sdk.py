@@ -6,6 +6,7 @@ replaced by others (a wrapped span, a foreign mapping), there is a public way ro
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,8 +16,10 @@ from opentelemetry.baggage import _BAGGAGE_KEY
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, get_current, get_value, set_value
 from opentelemetry.metrics._internal import _ProxyMeterProvider
 from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace.sampling import Sampler, _get_from_env_or_default
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace.propagation import _SPAN_KEY
 
@@ -90,6 +93,11 @@ class EndingHook(SpanProcessor):
 def set_collect_callback(reader: MetricReader, collect: Any) -> None:
     """Hands a metric reader the function that collects, as a `MeterProvider` does."""
     reader._set_collect_callback(collect)
+
+
+def sampler_of_environment() -> Sampler | None:
+    """The sampler that `OTEL_TRACES_SAMPLER` names; None when it names none."""
+    return _get_from_env_or_default() if os.environ.get(OTEL_TRACES_SAMPLER) else None
 
 
 def suppress_instrumentation_in_this_thread() -> None:

@@ -19,7 +19,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
-from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from otelwarden.audit import AuditConfig, AuditLogRecordExporter, AuditMetricReader, AuditSpanExporter, AuditTrail
 from otelwarden.core import (
@@ -33,6 +33,7 @@ from otelwarden.core import (
     Runtime,
     TenantResolver,
     publish_self_metrics,
+    sampler_of_environment,
 )
 from otelwarden.failover import (
     EndpointPool,
@@ -190,7 +191,8 @@ class Builder:
         if (limiter := self._limiter(pipeline)) is not None:
             resolver = self._resolver(pipeline)
             processor = QuotaSpanProcessor(processor, limiter=limiter, resolver=resolver, runtime=runtime)
-            sampler = QuotaSampler(limiter, resolver=resolver, runtime=runtime)
+            root = sampler_of_environment() or ALWAYS_ON
+            sampler = QuotaSampler(limiter, resolver=resolver, root=root, resource=resource, runtime=runtime)
         if (tenancy := self._tenancy(pipeline)) is not None:
             processor = TenantSpanProcessor(processor, tenancy=tenancy, runtime=runtime)
         provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
