@@ -28,10 +28,10 @@ from evidence import Evidence, file_bytes, find_canaries, some_texts, wire_bytes
 from load import VISITORS, Load, Sent
 from processes import HERE, Service
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from otelwarden.audit import Verdict, verify
+from otelwarden.core import OtelwardenError
 from otelwarden.testing import FaultyReceiver
 
 LOOK_EVERY: Final = 0.5
@@ -94,8 +94,7 @@ class Demo:
             with self._waiting("ending the pipelines"):
                 # The shop first: its last calls make telemetry of the payment service.
                 snapshots = [service.end_pipelines() for service in self.services]
-            with self._waiting("searching what the receivers hold"):
-                return self._report(load.sent, snapshots)
+            return self._report(load.sent, snapshots)
 
     def _start(self, name: str, environment: dict[str, str]) -> Service:
         return Service(name, config=self.config, data=self.data, environment=environment)
@@ -108,8 +107,8 @@ class Demo:
         self.console.print()
         self.console.print(Text.assemble(("  otelwarden", "bold cyan"), "  governance inside the OpenTelemetry SDK"))
         self.console.print(
-            f"  a shop (pid {shop.pid}) and its payment service (pid {payments.pid}), configured by "
-            f"{os.path.relpath(self.config)}",
+            f"  a shop (pid {shop.pid}) and its payment service (pid {payments.pid})\n"
+            f"  configured by {os.path.relpath(self.config)}",
             style="dim",
             highlight=False,
             soft_wrap=True,
@@ -138,7 +137,9 @@ class Demo:
                         story=self.story,
                     )
                 )
-                time.sleep(LOOK_EVERY)
+                # Not later than the moment of the kill, which shall not have to wait for the next look.
+                until_kill = self.seconds / 2 - (time.monotonic() - begin)
+                time.sleep(min(LOOK_EVERY, until_kill) if until_kill > 0 else LOOK_EVERY)
             load.stop()
 
     def _kill(self, elapsed: float) -> None:
@@ -181,18 +182,19 @@ class Demo:
 
     def _report(self, sent: Sent, snapshots: Sequence[Snapshot]) -> int:
         accounts = Accounts(snapshots)
-        held = Evidence(self.receivers.values(), sent)
-        self._time_failover(snapshots)
-        verdict = verify(self.data / "audit", against=self.data / "witness.txt")
-        found = [
-            self._no_canary(sent),
-            _right_tenants(held),
-            _noisy_and_quiet(accounts),
-            _nothing_unexplained(accounts),
-            _delivered_is_held(accounts, held),
-            self._failed_over(snapshots),
-            _trail_is_sound(verdict),
-        ]
+        with self._waiting("searching what the receivers hold"):
+            held = Evidence(self.receivers.values(), sent)
+            self._time_failover(snapshots)
+            verdict = verify(self.data / "audit", against=self.data / "witness.txt")
+            found = [
+                self._no_canary(sent),
+                _right_tenants(held),
+                _noisy_and_quiet(accounts),
+                _nothing_unexplained(accounts),
+                _delivered_is_held(accounts, held),
+                self._failed_over(),
+                _trail_is_sound(verdict),
+            ]
         self._print_report(sent, accounts, held, verdict, snapshots, found)
         faults = [fault for _, fault in found if fault]
         self.console.print()
@@ -232,7 +234,7 @@ class Demo:
             f"personal data left the process, {leaked.total():,} times; most often the {worst}, {count:,} times"
         )
 
-    def _failed_over(self, snapshots: Sequence[Snapshot]) -> tuple[str, str]:
+    def _failed_over(self) -> tuple[str, str]:
         claim = "telemetry went on to the secondary receiver when the primary was killed"
         if not self.failover.killed:
             return claim, "the primary receiver was never killed"
@@ -254,6 +256,8 @@ class Demo:
         show = self.console.print
         show(view.heading("What became of the telemetry"))
         show(view.flows(sent, accounts))
+        show()
+        show(view.legend())
         show(view.heading("Why some of it did not leave"))
         show(view.reasons(accounts))
         show(view.heading("What was redacted, in places"))
@@ -264,11 +268,12 @@ class Demo:
         show(view.endpoints(self._endpoints(snapshots)))
         show()
         for line in self._failover_lines(held):
-            show(Padding(line, (0, 0, 0, 2)))
+            show(f"  {line}")
         show(view.heading("Audit trail"))
         show(view.trail(verdict))
         show()
-        show(Padding(Text(f"otelwarden audit verify {self.data / 'audit'}", "dim"), (0, 0, 0, 2)), soft_wrap=True)
+        show(f"  The trail and its witness are in {self.data}; to judge them again, there:", soft_wrap=True)
+        show("  otelwarden audit verify audit --against witness.txt", style="bold")
         show(view.heading("Checked against what was sent and what arrived"))
         show(view.checks(found))
 
@@ -365,7 +370,7 @@ def main() -> int:
         return demo.run()
     except KeyboardInterrupt:
         return 130
-    except RuntimeError as error:
+    except (RuntimeError, OtelwardenError) as error:
         console.print(f"  FAILED: {error}", style="bold red", soft_wrap=True)
         return 1
 

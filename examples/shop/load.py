@@ -50,7 +50,7 @@ VISITORS: Final = (
 class Sent:
     """What the load sent; filled by many threads, one at a time."""
 
-    requests: dict[str, int] = field(default_factory=dict)
+    requests: dict[str, int] = field(default_factory=lambda: {visitor.tenant: 0 for visitor in VISITORS})
     """Requests answered, by tenant."""
     statuses: dict[int, int] = field(default_factory=dict)
     """Answers, by HTTP status."""
@@ -171,7 +171,7 @@ class Load:
         with self._lock:
             if trace_id := answer.headers.get("X-Trace-Id"):
                 self.sent.traces[bytes.fromhex(trace_id)] = tenant
-            self.sent.requests[tenant] = self.sent.requests.get(tenant, 0) + 1
+            self.sent.requests[tenant] += 1
             self.sent.statuses[answer.status] = self.sent.statuses.get(answer.status, 0) + 1
 
 

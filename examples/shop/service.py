@@ -44,7 +44,7 @@ class TenantMiddleware:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         tenant = environ.get("HTTP_X_TENANT")
-        if tenant is None:
+        if not tenant:
             return self._app(environ, start_response)
         with use_tenant(tenant):
             return self._app(environ, start_response)

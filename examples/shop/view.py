@@ -113,9 +113,9 @@ class PlainView:
         total = moment.accounts.total()
         active = next((each["name"] for each in moment.endpoints if each["active"]), "?")
         self._console.print(
-            f"  {self._second:4d} s  requests {moment.sent.total:,}  received {total.received:,}  "
+            f"  {self._second:4d} s  received {total.received:,}  "
             f"rejected {total.rejected.total():,}  throttled {total.throttled.total():,}  "
-            f"redacted {total.redacted:,}  delivered {total.delivered:,}  by {active}",
+            f"redacted {total.redacted:,}  delivered {total.delivered:,}  to {active}",
             highlight=False,
             soft_wrap=True,
         )
@@ -155,6 +155,15 @@ def flows(sent: Sent, accounts: Accounts, *, live: bool = False) -> Table:
     table.add_section()
     _add_flow(table, "all", "", sent.total, accounts.total(), live)
     return table
+
+
+def legend() -> Text:
+    """What the columns of `flows` mean."""
+    return Text(
+        "  In items: spans, log records, metric points. Tenancy rejects, quota throttles. Merged: points that\n"
+        "  were equal once redacted, and were added up. Redacted: places, of which an item may have several.",
+        "dim",
+    )
 
 
 def _add_flow(table: Table, tenant: str, note: str, requests: int, flow: Flow, live: bool) -> None:
@@ -228,11 +237,12 @@ def rules(accounts: Accounts) -> Table:
 
 def samples(found: Sequence[tuple[str, str]]) -> Table:
     """Some of what arrived: where it was, and what it says."""
-    table = Table(box=None, width=WIDTH, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(no_wrap=True, min_width=max(map(len, ("", *(place for place, _ in found)))) + 2)
-    table.add_column(no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    room = WIDTH - 4 - max((len(place) for place, _ in found), default=0)
     for place, text in found:
-        table.add_row(Text(f"  {place}", "dim"), Text(" ".join(text.split())))
+        shown = Text(" ".join(text.split()))
+        shown.truncate(room, overflow="ellipsis")
+        table.add_row(Text(f"  {place}", "dim"), shown)
     return table
 
 
