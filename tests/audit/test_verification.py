@@ -7,6 +7,8 @@ import hashlib
 import json
 import random
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -369,3 +371,27 @@ def test_random_edits(written: Path) -> None:
             if bad != good:
                 records.write_bytes(b"".join(bad))
                 assert verify(written).status in (Status.TAMPERED, Status.TRUNCATED)
+
+
+def test_a_live_trail_is_judged_without_false_alarm(tmp_path: Path, key: SigningKey) -> None:
+    trail = AuditTrail(tmp_path / "trail", key=key, checkpoint_interval=0.1, coalesce_window=0.01, runtime=Runtime())
+    stop = threading.Event()
+
+    def decide() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            trail(GovernanceEvent(time.time_ns(), "redaction", "mask", f"r{number % 9}", "acme"))
+            trail.append_sync(GovernanceEvent(time.time_ns(), "quota", "reload", str(number)))
+
+    thread = threading.Thread(target=decide)
+    thread.start()
+    found = []
+    while len(found) < 60:
+        verdict = verify(tmp_path / "trail", public_key=key.verifying_key)
+        found.append(verdict.status if verdict.streams else Status.OK)
+    stop.set()
+    thread.join()
+    assert trail.close()
+    assert set(found) == {Status.OK}
+    assert verify(tmp_path / "trail").status is Status.OK

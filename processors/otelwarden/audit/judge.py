@@ -57,8 +57,11 @@ class StreamJudge:
         """The verdict; raises OSError when a file cannot be read."""
         reader = Reader([])
         try:
+            before = segments(self._path)
             self._read_checkpoints()
-            reader = Reader(segments(self._path))
+            # A writer may be at work. What is read must reach as far as the checkpoints do; and where there are none,
+            # not further than when there were none.
+            reader = Reader(segments(self._path) if self._checkpoints else before)
             self._read_records(reader)
             self._judge_end(reader)
             self._judge_tail()

@@ -93,16 +93,17 @@ class Encoder:
 
     def __init__(self, stream: str) -> None:
         self._stream = text(stream)
-        self._fixed: dict[tuple[str, ...], bytes] = {}
+        self.known: dict[tuple[str, ...], bytes] = {}
+        """What `fixed` answered before, by component, action, reason, tenant, signal, digest and target."""
 
     def fixed(self, event: GovernanceEvent, actor: str = "") -> bytes:
         """The part of an event's record that does not change from one of its kind to the next."""
         key = event[1:6] + event[9:11] if not actor else (*event[1:6], *event[9:11], actor)
-        fixed = self._fixed.get(key)
+        fixed = self.known.get(key)
         if fixed is None:
-            if len(self._fixed) >= _MAX_CACHED:
-                self._fixed.clear()
-            fixed = self._fixed[key] = self._fixed_part(event, actor)
+            if len(self.known) >= _MAX_CACHED:
+                self.known.clear()
+            fixed = self.known[key] = self._fixed_part(event, actor)
         return fixed
 
     def _fixed_part(self, event: GovernanceEvent, actor: str) -> bytes:

@@ -72,7 +72,7 @@ class AuditTrail:
         runtime: whose accounts are sealed; None for the one shared by all stages that are used by hand.
 
     Raises:
-        ConfigError: the directory cannot be written to, or the key in it is none.
+        ConfigError: a value is out of range, the directory or the witness cannot be written to, the key there is none.
     """
 
     def __init__(
@@ -88,6 +88,14 @@ class AuditTrail:
         segment_bytes: int = 64 << 20,
         runtime: Runtime | None = None,
     ) -> None:
+        AuditConfig(
+            path=os.fspath(path),
+            checkpoint_interval=checkpoint_interval,
+            coalesce_window=coalesce_window,
+            sync_timeout=sync_timeout,
+            max_pending=max_pending,
+            segment_bytes=segment_bytes,
+        )
         self.path = Path(path)
         self.runtime = runtime or default_runtime()
         self.key = self._prepare(key)
