@@ -163,15 +163,13 @@ class Document:
     Args:
         keys: what is known about keys.
         max_value_length: characters of the longest text that is taken.
-        exempt: keys of fields that are left alone.
     """
 
-    __slots__ = ("_exempt", "_keys", "_max_length", "keyed", "names", "paths", "texts")
+    __slots__ = ("_keys", "_max_length", "keyed", "names", "paths", "texts")
 
-    def __init__(self, keys: KeyTable, max_value_length: int, exempt: frozenset[str]) -> None:
+    def __init__(self, keys: KeyTable, max_value_length: int) -> None:
         self._keys = keys
         self._max_length = max_value_length
-        self._exempt = exempt
         self.texts: list[str] = []
         self.paths: list[str] = []
         """The key each text stands under; keys within structured values are joined by dots."""
@@ -203,11 +201,12 @@ class Document:
         """Takes the attributes of an item or of a part of it."""
         if self._keys.plain.issuperset(mapping):
             values = list(mapping.values())
-            if all(type(value) is str for value in values) and self._exempt.isdisjoint(mapping):
-                return self._flat_fields(mapping, values)
+            if all(type(value) is str for value in values):
+                return self.flat_fields(mapping, values)
         return self._fields(mapping, "", (), 0)
 
-    def _flat_fields(self, mapping: Mapping[str, Any], values: list[str]) -> FlatFields:
+    def flat_fields(self, mapping: Mapping[str, str], values: Sequence[str]) -> FlatFields:
+        """Takes a mapping that is known to have plain keys and these values, which are texts."""
         first, keys = len(self.texts), list(mapping)
         if values and max(map(len, values)) > self._max_length:
             raise Unscannable("value_too_long")
@@ -258,9 +257,6 @@ class Document:
         plain = self._keys.plain
         for index, (key, value) in enumerate(items):
             name = key if type(key) is str else _text_of(key)
-            if not path and name in self._exempt:
-                nodes.append(_KEPT)
-                continue
             below = inherited
             whole = f"{path}.{name}" if path else name
             if whole not in plain or name not in plain:

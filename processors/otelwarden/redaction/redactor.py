@@ -89,17 +89,24 @@ class Redactor:
 
     def document(self) -> Document:
         """An empty document for the texts of one item."""
-        return Document(self.keys, self.max_value_length, self._exempt)
+        return Document(self.keys, self.max_value_length)
 
     def redact(
-        self, document: Document, signal: Signal, tenant: str, candidates: Sequence[int] | None = None
+        self,
+        document: Document,
+        signal: Signal,
+        tenant: str,
+        *,
+        candidates: Sequence[int] | None = None,
+        data: bytes | None = None,
     ) -> Redaction | None:
         """What is to be done about an item; None when nothing is.
 
         Args:
             candidates: what the scanner's `single_gate` said about the same texts, if it was asked already.
+            data: the UTF-8 of the texts joined by the separator, if it was made already.
         """
-        joined = join_texts(document.texts)
+        joined = join_texts(document.texts, data)
         hits = self.scanner.scan(joined, candidates)
         for number, facts in document.keyed:
             self.scanner.scan_under_key(joined, number, facts.detectors, hits)
@@ -138,7 +145,7 @@ class Redactor:
 
     def _rewrite(self, data: bytes, key: str, hits: list[Hit], book: _Book, counts: dict[Rule, int]) -> Any:
         """The new text, `DELETED`, or None when nothing is to change."""
-        if self._allowed_keys is not None and self._allowed_keys.match(key):
+        if key in self._exempt or (self._allowed_keys is not None and self._allowed_keys.match(key)):
             return None
         allowed = self._allowed_values
         claims: list[_Claim] = []

@@ -60,13 +60,16 @@ def encode_text(text: str) -> bytes:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
-def join_texts(texts: Sequence[str]) -> Joined:
-    """The texts as one."""
-    joined = SEPARATOR.join(texts)
+def join_texts(texts: Sequence[str], data: bytes | None = None) -> Joined:
+    """The texts as one.
+
+    Args:
+        data: the UTF-8 of the texts joined by the separator, if it was made already.
+    """
+    if data is None:
+        data = SEPARATOR.join(texts).encode("utf-8", "surrogatepass")
     parts: Iterable[str | bytes] = texts
-    if joined.isascii():  # characters are bytes then, and nothing need be encoded twice
-        data = joined.encode()
-    else:
+    if not data.isascii():  # else characters are bytes, and nothing need be encoded again
         parts = encoded = [encode_text(text) for text in texts]
         data = SEPARATOR.encode().join(encoded)
     starts, ends, at = [], [], 0

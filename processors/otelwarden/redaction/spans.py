@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, Status, TraceState
 
 from otelwarden.core import (
@@ -33,7 +35,7 @@ from otelwarden.redaction.envelopes import Envelopes, text_or_empty
 from otelwarden.redaction.evidence import Evidence
 from otelwarden.redaction.patterns import SEPARATOR
 from otelwarden.redaction.policy import PolicySource, RedactionPolicy, policy_of
-from otelwarden.redaction.redactor import MAX_VALUE_LENGTH, Redactor
+from otelwarden.redaction.redactor import MAX_VALUE_LENGTH, Redaction, Redactor
 
 
 class SpanRedaction:
@@ -56,39 +58,74 @@ class SpanRedaction:
         old_resource, old_scope = span.resource, span.instrumentation_scope
         resource, scope = self._envelopes.of(old_resource, old_scope, TRACES, tenant)
         same = resource is old_resource and scope is old_scope
-        candidates: list[int] | None = None
         attributes = item_attributes(span)
-        context = span.context
         if (
-            self._plain.issuperset(attributes)
+            self._match is not None
+            and self._plain.issuperset(attributes)
             and not span.status.description
-            and not context.trace_state
+            and not span.context.trace_state
             and not events_of(span)
             and not links_of(span)
-            and self._match is not None
         ):
             # Most spans end here: one join, one pass, nothing found, nothing made.
+            values = tuple(attributes.values())
             try:
-                text = SEPARATOR.join((span.name, *attributes.values()))
-                if len(text) <= self._max_value_length:
-                    candidates = self._match(text.encode())
-                    if candidates is None:
-                        return span if same else copy_span(span, resource=resource, scope=scope)
+                text = SEPARATOR.join((span.name, *values))
+                data = text.encode()
             except (TypeError, UnicodeEncodeError):
                 pass  # a value that is no text, or one with a lone surrogate: the long way round
+            else:
+                if len(text) <= self._max_value_length:
+                    candidates = self._match(data)
+                    if candidates is not None:
+                        return self._flat(span, values, data, candidates, tenant, resource, scope)
+                    return span if same else copy_span(span, resource=resource, scope=scope)
         try:
             parts = _SpanParts(span, self._redactor.document())
         except Unscannable as error:
             return Drop(error.reason)
-        redaction = self._redactor.redact(parts.document, TRACES, tenant, candidates)
+        redaction = self._redactor.redact(parts.document, TRACES, tenant)
         if redaction is None:
             return span if same else copy_span(span, resource=resource, scope=scope)
-        self._evidence.of_item(redaction.counts, TRACES, tenant, context.trace_id, context.span_id)
+        self._tell(span, redaction, tenant)
         return copy_span(span, resource=resource, scope=scope, **parts.rebuild(redaction.edits))
+
+    def _flat(
+        self,
+        span: ReadableSpan,
+        values: Sequence[str],
+        data: bytes,
+        candidates: list[int],
+        tenant: str,
+        resource: Resource,
+        scope: InstrumentationScope | None,
+    ) -> ReadableSpan:
+        """A span of which only the name and the attribute values may have to change."""
+        document = self._redactor.document()
+        name = document.text("span.name", span.name)
+        fields = document.flat_fields(item_attributes(span), values)
+        redaction = self._redactor.redact(document, TRACES, tenant, candidates=candidates, data=data)
+        if redaction is None:
+            if resource is span.resource and scope is span.instrumentation_scope:
+                return span
+            return copy_span(span, resource=resource, scope=scope)
+        self._tell(span, redaction, tenant)
+        edits = redaction.edits
+        return copy_span(
+            span,
+            name=text_or_empty(edits, name, span.name),
+            attributes=fields.rebuild(edits),
+            resource=resource,
+            scope=scope,
+        )
+
+    def _tell(self, span: ReadableSpan, redaction: Redaction, tenant: str) -> None:
+        context = span.context
+        self._evidence.of_item(redaction.counts, TRACES, tenant, context.trace_id, context.span_id)
 
 
 class _SpanParts:
-    """A span taken apart into a document. The name and the attributes come first, as in the short way."""
+    """A span taken apart into a document."""
 
     def __init__(self, span: ReadableSpan, document: Document) -> None:
         self.document = document
