@@ -10,12 +10,22 @@ import pytest
 from opentelemetry._logs import LogRecord
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext
 
-from otelwarden.core import Runtime, total
-from otelwarden.redaction import RedactionLogRecordProcessor, RedactionPolicy, RedactionSpanExporter, Redactor
+from otelwarden.core import OnError, Runtime, total
+from otelwarden.redaction import (
+    RedactionLogRecordProcessor,
+    RedactionMetricReader,
+    RedactionPolicy,
+    RedactionSpanExporter,
+    Redactor,
+)
 
 
 class Unprintable:
@@ -94,6 +104,31 @@ def test_failing_open_is_for_errors_not_for_what_was_not_scanned(policy: Redacti
     exporter = RedactionSpanExporter(memory, policy=policy, runtime=runtime, on_error="pass")
     exporter.export([ReadableSpan("x", SpanContext(1, 2, False), attributes={"value": make()})])
     assert memory.get_finished_spans() == ()
+
+
+@pytest.mark.parametrize("on_error", ["drop", "pass"])
+def test_a_resource_that_cannot_be_scanned_lets_nothing_out(policy: RedactionPolicy, on_error: OnError) -> None:
+    resource = Resource({"command": "x" * 2000})
+    options: dict[str, Any] = {"policy": policy, "on_error": on_error, "max_value_length": 1024}
+    spans, logs, metrics, runtime = (
+        InMemorySpanExporter(),
+        InMemoryLogRecordExporter(),
+        InMemoryMetricReader(),
+        Runtime(),
+    )
+    traces = TracerProvider(resource=resource)
+    traces.add_span_processor(SimpleSpanProcessor(RedactionSpanExporter(spans, runtime=runtime, **options)))
+    traces.get_tracer("t").start_span("x").end()
+    records = LoggerProvider(resource=resource)
+    records.add_log_record_processor(
+        RedactionLogRecordProcessor(SimpleLogRecordProcessor(logs), runtime=runtime, **options)
+    )
+    records.get_logger("t").emit(LogRecord(body="x"))
+    reader = RedactionMetricReader(metrics, runtime=runtime, **options)
+    MeterProvider(metric_readers=[reader], resource=resource).get_meter("m").create_counter("c").add(1)
+    assert metrics.get_metrics_data() is None
+    assert (spans.get_finished_spans(), logs.get_finished_logs()) == ((), ())
+    assert dict(total(runtime.balances(), "redaction").dropped) == {"value_too_long": 3}
 
 
 def test_failing_open_lets_an_item_out_that_redaction_failed_on(policy: RedactionPolicy) -> None:

@@ -140,6 +140,37 @@ def test_a_detector_of_ones_own(tmp_path: Path) -> None:
     assert redact(policy, {"a": "ACC123456", "b": "x ACC123456"}) == {"a": "[REDACTED]", "b": "x ACC123456"}
 
 
+def test_entropy_and_context_of_a_detector_of_ones_own(tmp_path: Path) -> None:
+    own = {
+        "rules": [rule("t", {"detectors": ["ticket"]}, {"replace": {}})],
+        "detectors": [
+            {
+                "id": "ticket",
+                "entity": "TICKET",
+                "group": "secrets",
+                "classification": "restricted",
+                "pattern": "[a-z0-9]{12}",
+                "min_entropy": 3,
+                "context": {"words": ["ticket no"], "distance": 10},
+            }
+        ],
+    }
+    policy = load(tmp_path, own)
+    fields = {
+        "near": "ticket-no: a8f3k2m9x1q7",
+        "behind": "a8f3k2m9x1q7 (ticket no)",
+        "plain": "ticket no: aaaaaaaabbbb",
+        "far": "ticket no, as everybody knows: a8f3k2m9x1q7",
+        "none": "a8f3k2m9x1q7",
+        "user.ticketNo": "a8f3k2m9x1q7",
+    }
+    assert [key for key, value in redact(policy, fields).items() if value != fields[key]] == [
+        "near",
+        "behind",
+        "user.ticketNo",
+    ]
+
+
 def test_the_built_in_policies_cover_their_group() -> None:
     assert {detector.group for detector in RedactionPolicy.load("pii").detectors} == {"pii"}
     assert {detector.group for detector in RedactionPolicy.load("secrets").detectors} == {"secrets"}

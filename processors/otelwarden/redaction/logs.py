@@ -42,13 +42,15 @@ class LogRedaction:
 
     def __call__(self, record: Any, state: ItemState) -> Any | Drop:
         """The record, a redacted copy of its class, or a `Drop` when it cannot be scanned."""
-        tenant = state.tenant
-        resource, scope = self._envelopes.of(record.resource, record.instrumentation_scope, LOGS, tenant)
-        same = resource is record.resource and scope is record.instrumentation_scope
         try:
-            parts = _RecordParts(record, self._redactor.document())
+            return self._redacted(record, state.tenant)
         except Unscannable as error:
             return Drop(error.reason)
+
+    def _redacted(self, record: Any, tenant: str) -> Any:
+        resource, scope = self._envelopes.of(record.resource, record.instrumentation_scope, LOGS, tenant)
+        same = resource is record.resource and scope is record.instrumentation_scope
+        parts = _RecordParts(record, self._redactor.document())
         redaction = self._redactor.redact(parts.document, LOGS, tenant)
         if redaction is None:
             return record if same else copy_log(record, resource=resource, scope=scope)

@@ -45,19 +45,28 @@ class MetricRedaction:
         return MetricsData(left)
 
     def _resource(self, metrics: ResourceMetrics, dropped: DropPoints) -> ResourceMetrics | None:
+        try:
+            resource = self._envelopes.resource(metrics.resource, METRICS, "")
+        except Unscannable as error:
+            for each in metrics.scope_metrics:
+                self._drop_scope(each, error.reason, dropped)
+            return None
         scopes = [changed for each in metrics.scope_metrics if (changed := self._scope(each, dropped))]
         if not scopes:
             return None
-        resource = self._envelopes.resource(metrics.resource, METRICS, "")
         if resource is metrics.resource:
             return replace(metrics, scope_metrics=scopes)
         return replace(metrics, resource=resource, schema_url=resource.schema_url, scope_metrics=scopes)
 
     def _scope(self, metrics: ScopeMetrics, dropped: DropPoints) -> ScopeMetrics | None:
+        try:
+            scope: Any = self._envelopes.scope(metrics.scope, METRICS, "")
+        except Unscannable as error:
+            self._drop_scope(metrics, error.reason, dropped)
+            return None
         left = [changed for metric in metrics.metrics if (changed := self._guarded(metric, dropped))]
         if not left:
             return None
-        scope: Any = self._envelopes.scope(metrics.scope, METRICS, "")
         if scope is metrics.scope:
             return replace(metrics, metrics=left)
         return replace(metrics, scope=scope, schema_url=scope.schema_url or "", metrics=left)
@@ -73,6 +82,10 @@ class MetricRedaction:
                 return metric
             self._drop_all(metric, DROP_ON_ERROR.reason, dropped)
         return None
+
+    def _drop_scope(self, metrics: ScopeMetrics, reason: str, dropped: DropPoints) -> None:
+        for metric in metrics.metrics:
+            self._drop_all(metric, reason, dropped)
 
     def _drop_all(self, metric: Metric, reason: str, dropped: DropPoints) -> None:
         for point in metric.data.data_points:

@@ -96,6 +96,8 @@ class _Finder:
         self.validate = VALIDATORS[detector.validator] if detector.validator else None
         words = detector.word_pattern
         self.words = None if words is None else compile_pattern(words)
+        # And an underscore on either side, which the pattern takes in.
+        self.longest_word = max(map(len, detector.words), default=0) + 2
         self.key = None if detector.key_pattern is None else compile_pattern(detector.key_pattern)
         self.key_value = None if detector.key_value is None else compile_pattern(detector.key_value, characters=True)
 
@@ -112,14 +114,20 @@ class _Finder:
                 return None
         if self.detector.min_entropy and entropy(data[start:end]) < self.detector.min_entropy:
             return None
-        if self.words is not None and not in_context:
-            distance = self.detector.distance
-            before = self.words.search(data, max(low, start - distance), start)
-            if before is None and self.words.search(data, end, min(high, end + distance)) is None:
-                return None
+        if self.words is not None and not in_context and not self._word_is_near(data, start, end, low, high):
+            return None
         if data[start] < 0x80 and (end == len(data) or data[end] < 0x80):
             return start, end
         return whole_characters(data, start, end)
+
+    def _word_is_near(self, data: bytes, start: int, end: int, low: int, high: int) -> bool:
+        words: Any = self.words
+        distance, reach = self.detector.distance, self.detector.distance + self.longest_word
+        before = words.finditer(data, max(low, start - reach), start)
+        if any(word.end() >= start - distance for word in before):
+            return True
+        after = words.search(data, end, min(high, end + reach))
+        return after is not None and after.start() <= end + distance
 
 
 class Scanner:

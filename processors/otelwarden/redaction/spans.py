@@ -54,7 +54,12 @@ class SpanRedaction:
 
     def __call__(self, span: ReadableSpan, state: ItemState) -> ReadableSpan | Drop:
         """The span, a redacted copy, or a `Drop` when it cannot be scanned."""
-        tenant = state.tenant
+        try:
+            return self._redacted(span, state.tenant)
+        except Unscannable as error:
+            return Drop(error.reason)
+
+    def _redacted(self, span: ReadableSpan, tenant: str) -> ReadableSpan:
         old_resource, old_scope = span.resource, span.instrumentation_scope
         resource, scope = self._envelopes.of(old_resource, old_scope, TRACES, tenant)
         same = resource is old_resource and scope is old_scope
@@ -80,10 +85,7 @@ class SpanRedaction:
                     if candidates is not None:
                         return self._flat(span, values, data, candidates, tenant, resource, scope)
                     return span if same else copy_span(span, resource=resource, scope=scope)
-        try:
-            parts = _SpanParts(span, self._redactor.document())
-        except Unscannable as error:
-            return Drop(error.reason)
+        parts = _SpanParts(span, self._redactor.document())
         redaction = self._redactor.redact(parts.document, TRACES, tenant)
         if redaction is None:
             return span if same else copy_span(span, resource=resource, scope=scope)
