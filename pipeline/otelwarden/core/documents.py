@@ -42,20 +42,27 @@ class _Loader(yaml.SafeLoader):
                 self.faults.append(f"key {key!r} is not text{_line(key_node)}")
             elif key in seen:
                 self.faults.append(f"key `{key}` is given twice{_line(key_node)}")
-            seen.add(key)
+            else:
+                seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
             # An alias to a list of aliases, ten deep, is a gigabyte: nothing in our files needs one.
-            self.faults.append(f"aliases are not allowed{_line(self.peek_event())}")  # type: ignore[no-untyped-call]
+            self.faults.append(f"aliases are not allowed{_line(event)}")
         node = super().compose_node(parent, index)
         if isinstance(node, yaml.ScalarNode) and "$" in node.value:
             text = self._substitute(node)
-            if node.style is None and text != node.value:
-                node.tag = self.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+            if text != node.value and event.implicit[0]:  # neither quoted nor with a tag of its own
+                node.tag = self._tag_of(text)
             node.value = text
         return node
+
+    def _tag_of(self, plain: str) -> str:
+        """The type of a plain scalar. `<<` and `=` are types of their own, for which our files have no use."""
+        tag: str = self.resolve(yaml.ScalarNode, plain, (True, False))  # type: ignore[no-untyped-call]
+        return tag if tag in self.yaml_constructors else self.DEFAULT_SCALAR_TAG
 
     def _substitute(self, node: yaml.ScalarNode) -> str:
         def value(match: re.Match[str]) -> str:
@@ -87,18 +94,16 @@ def parse_document(text: str, *, file: str = "", environment: Mapping[str, str] 
     Raises:
         ConfigError: the text is no YAML, names a key twice, uses an alias, or names a variable that is not set.
     """
-    loader = _Loader(text)
-    loader.environment = os.environ if environment is None else environment
-    loader.faults = []
     try:
+        loader = _Loader(text)  # refuses characters that YAML forbids
+        loader.environment = os.environ if environment is None else environment
+        loader.faults = []
         document = loader.get_single_data()
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        problem = getattr(error, "problem", None) or type(error).__name__
+    except Exception as error:  # `!!bool x` raises KeyError, `!!timestamp x` AttributeError, `[[[[...` RecursionError
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or type(error).__name__
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark is not None else ""
         raise ConfigError([Fault(file=file, message=f"not YAML: {problem}{where}")]) from error
-    finally:
-        loader.dispose()
     if loader.faults:
         raise ConfigError(Fault(file=file, message=fault) for fault in loader.faults)
     return document
@@ -112,9 +117,11 @@ def read_document(path: str | os.PathLike[str], *, environment: Mapping[str, str
     """
     file = os.fspath(path)
     try:
-        if Path(path).stat().st_size > MAX_DOCUMENT:
+        with Path(path).open("rb") as source:
+            raw = source.read(MAX_DOCUMENT + 1)  # the size a device or pipe tells says nothing
+        if len(raw) > MAX_DOCUMENT:
             raise ConfigError([Fault(file=file, message="too large", allowed=f"at most {MAX_DOCUMENT} bytes")])
-        text = Path(path).read_text(encoding="utf-8")
+        text = raw.decode("utf-8")
     except OSError as error:
         raise ConfigError([Fault(file=file, message=f"cannot be read: {error.strerror or error}")]) from error
     except UnicodeDecodeError as error:
