@@ -33,9 +33,14 @@ def _refuse(what: str, text: object, allowed: str) -> ConfigError:
 
 
 def _number(what: str, text: object, allowed: str) -> float:
-    if isinstance(text, bool) or not isinstance(text, (int, float)) or not math.isfinite(text) or text < 0:
+    """The number, checked: a float can be infinite or none at all, an integer too large for a float."""
+    try:
+        number = float(text) if isinstance(text, (int, float)) and not isinstance(text, bool) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not 0 <= number < math.inf:
         raise _refuse(what, text, allowed)
-    return float(text)
+    return number
 
 
 def parse_duration(value: str | int | float) -> float:
@@ -50,7 +55,7 @@ def parse_duration(value: str | int | float) -> float:
     match = _QUANTITY.fullmatch(value)
     if match is None or (unit := match[2] or "s") not in DURATIONS:
         raise _refuse("duration", value, allowed)
-    return float(match[1]) * DURATIONS[unit]
+    return _number("duration", float(match[1]) * DURATIONS[unit], allowed)
 
 
 def parse_bytes(value: str | int | float) -> int:
@@ -65,7 +70,7 @@ def parse_bytes(value: str | int | float) -> int:
     match = _QUANTITY.fullmatch(value)
     if match is None or (unit := match[2] or "B") not in BYTES:
         raise _refuse("size", value, allowed)
-    return int(float(match[1]) * BYTES[unit])
+    return int(_number("size", float(match[1]) * BYTES[unit], allowed))
 
 
 def parse_rate(value: str | int | float) -> float:
@@ -80,4 +85,4 @@ def parse_rate(value: str | int | float) -> float:
     match = _RATE.fullmatch(value)
     if match is None or match[2] not in DURATIONS:
         raise _refuse("rate", value, allowed)
-    return float(match[1]) / DURATIONS[match[2]]
+    return _number("rate", float(match[1]) / DURATIONS[match[2]], allowed)
