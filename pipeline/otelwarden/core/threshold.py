@@ -38,7 +38,8 @@ def probability_of(trace_state: TraceState | None) -> float | None:
     for part in _sub_keys(trace_state):
         key, _, digits = part.partition(":")
         if key == "th" and 0 < len(digits) <= 14 and _HEX.issuperset(digits):
-            return 1.0 - int(digits.ljust(14, "0"), 16) / MAX_THRESHOLD
+            # Subtracted before it is divided: the other way a probability below 2^-54 would come out as 0.
+            return (MAX_THRESHOLD - int(digits.ljust(14, "0"), 16)) / MAX_THRESHOLD
     return None
 
 
