@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import stat
 import threading
 import time
@@ -22,10 +23,11 @@ from otelwarden.tenancy import (
     TenantRegistry,
     TenantSettings,
     TenantStatus,
+    UnknownTenantError,
     use_tenant,
 )
 
-from .waiting import until
+from .waiting import in_child, until
 
 INVALID = sorted((Path(__file__).parent / "tenants-invalid").glob("*.yaml"))
 
@@ -174,20 +176,18 @@ def test_what_others_wrote_meanwhile_is_taken_over_first(tenants_file):
 
 
 def test_two_processes_lose_no_change(tenants_file):
-    children = []
-    for number in range(2):
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                registry = TenantRegistry(tenants_file, runtime=Runtime())
-                for each in range(15):
-                    registry.create(f"t{number}-{each}", "T")
-                status = 0
-            finally:
-                os._exit(status)
-        children.append(child)
-    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    def create(number: int) -> None:
+        registry = TenantRegistry(tenants_file, runtime=Runtime())
+        for each in range(15):
+            registry.create(f"t{number}-{each}", "T")
+
+    threads = [threading.Thread(target=lambda n=n: statuses.append(in_child(lambda: create(n)))) for n in range(2)]
+    statuses: list[int] = []
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [0, 0]
     assert TenantRegistry(tenants_file, runtime=Runtime()).stats()["total"] == 5 + 30
 
 
@@ -212,16 +212,20 @@ def test_a_reader_never_sees_half_a_file(tenants_file):
     assert faults == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_directory_that_cannot_be_written_leaves_everything_as_it_was(tenants_file):
-    registry = TenantRegistry(tenants_file, runtime=Runtime())
-    tenants_file.parent.chmod(0o500)
-    try:
+def test_a_write_that_fails_leaves_everything_as_it_was(tenants_file):
+    before = tenants_file.read_text()
+
+    def grow_beyond_what_is_allowed() -> None:
+        registry = TenantRegistry(tenants_file, runtime=Runtime())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))  # in this child only: stands for a full disk
         with pytest.raises(TenantFileError, match="written"):
             registry.create("new", "New")
-    finally:
-        tenants_file.parent.chmod(0o700)
-    assert registry.stats()["total"] == 5
+        with pytest.raises(UnknownTenantError):
+            registry.get("new")
+
+    assert in_child(grow_beyond_what_is_allowed) == 0
+    assert tenants_file.read_text() == before
+    assert [each.name for each in tenants_file.parent.iterdir()] == ["tenants.yaml"]
 
 
 def test_a_child_process_watches_too(tenants_file, runtime):
@@ -284,3 +288,11 @@ def test_any_text_survives_the_file(tmp_path_factory, text, suffix):
     registry = TenantRegistry(path, runtime=Runtime())
     registry.create("acme", "Acme", settings=TenantSettings(attributes={"text": text}))
     assert TenantRegistry(path, runtime=Runtime()).get("acme").settings.attributes["text"] == text
+
+
+def test_whoever_asks_for_limits_has_them_kept_up_to_date(tenants_file, runtime):
+    registry = TenantRegistry(tenants_file, runtime=runtime)
+    assert registry.limits("blue") == {"traces": {"rate": "500/s", "burst": 2000}}
+    tenants_file.write_text(tenants_file.read_text().replace("500/s", "5/s"))
+    until(lambda: registry.limits("blue") == {"traces": {"rate": "5/s", "burst": 2000}})
+    registry.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 
 import pytest
@@ -247,3 +248,36 @@ def test_hostile_attributes_reach_the_sdk_and_never_raise_here(build):
         counter.add(1, {"fine": 1})
         counter.add(-1, {"refused": "by the SDK"})
     assert pipeline.points() == {"counter": [({"fine": 1, "tenant.id": "acme"}, 1)]}
+
+
+def test_eight_threads_are_counted_exactly(build):
+    pipeline = build()
+    counter = pipeline.meter.create_counter("counter")
+
+    def work(tenant: str) -> None:
+        for _ in range(500):
+            with use_tenant(tenant):
+                counter.add(1)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("acme", "blue", "broke", "stranger") * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {p["tenant.id"]: v for p, v in pipeline.points()["counter"]} == {"acme": 1000, "blue": 1000}
+    assert pipeline.rejected == {("broke", "tenant_suspended"): 1000, ("<unknown>", "unknown_tenant"): 1000}
+
+
+def test_a_collection_that_tenancy_fails_on_passes_or_not_as_configured(registry, runtime):
+    class Failing(Tenancy):
+        def admit(self, tenant):
+            raise RuntimeError("broken")
+
+    for on_error, left in (("pass", True), ("drop", False)):
+        memory = InMemoryMetricReader()
+        reader = TenantMetricReader(memory, tenancy=Failing(registry, runtime=runtime), on_error=on_error)
+        provider = MeterProvider([reader], shutdown_on_exit=False)
+        provider.get_meter("tests").create_counter("counter").add(1, {"tenant.id": "acme"})
+        assert (memory.get_metrics_data() is not None) is left
+    assert runtime.error_counts()["tenancy"] == {"transform:RuntimeError": 2}
+    assert all(each.unaccounted == 0 for each in runtime.balances())

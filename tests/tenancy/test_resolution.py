@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -251,3 +254,10 @@ def test_a_flood_of_made_up_ids_takes_no_memory(make):
         assert tenancy.resolve(set_tenant(f"ghost{number}", Context())).tenant == f"ghost{number}"
         assert tenancy.admit(f"ghost{number}").action == "pass"
     assert len(tenancy._verdicts) < 10
+
+
+def test_a_claimed_tenant_survives_copies_and_pickles():
+    tenant = ClaimedTenant("quarantine", "late")
+    for same in (copy.copy(tenant), copy.deepcopy(tenant), pickle.loads(pickle.dumps(tenant))):
+        assert (type(same), same, same.claim) == (ClaimedTenant, "quarantine", "late")
+    assert {tenant: 1}["quarantine"] == 1

@@ -79,6 +79,8 @@ class TenantFile:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
+            # Closing is not enough: a child that was forked meanwhile has the descriptor too, and the lock with it.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     def write(self, text: str) -> None:

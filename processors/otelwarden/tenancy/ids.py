@@ -52,6 +52,6 @@ class ClaimedTenant(str):
         self.claim = claim
         return self
 
-    def __getnewargs__(self) -> tuple[str, str]:
+    def __reduce__(self) -> tuple[type[ClaimedTenant], tuple[str, str]]:
         """What a copy is made of: accounts are copied, and pickled, by their tenant."""
-        return str.__str__(self), self.claim
+        return ClaimedTenant, (str.__str__(self), self.claim)

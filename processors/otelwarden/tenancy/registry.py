@@ -52,7 +52,12 @@ class TenantRegistry(TenantStore):
         return {"total": sum(counts.values()), **{status.value: counts[status] for status in TenantStatus}}
 
     def limits(self, tenant: str) -> Mapping[str, Any] | None:
-        """The limits in the tenant's settings, as written; None for one without any, or that is not registered."""
+        """The limits in the tenant's settings, as written; None for one without any, or that is not registered.
+
+        Whoever asks wants them kept up to date: the file is watched from now on.
+        """
+        if not self._watcher.started:
+            self.watch()
         known = self.snapshot.tenants.get(tenant)
         return (known.settings.limits or None) if known is not None else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from otelwarden.core import TRACES, Drop, ItemState, OnError, Runtime, SpanStageProcessor, copy_span, item_attributes
+from otelwarden.core import TRACES, ItemState, OnError, Runtime, SpanStageProcessor, copy_span, item_attributes
 from otelwarden.tenancy.config import TenancyConfig
 from otelwarden.tenancy.registry import TenantRegistry
 from otelwarden.tenancy.resolution import COMPONENT, Tenancy
@@ -43,11 +43,10 @@ class TenantSpanProcessor(SpanStageProcessor):
     ) -> None:
         self.tenancy = tenancy_of(tenancy, registry, config, runtime)
         self._admit = self.tenancy.admit
-        self._attribute = self.tenancy.config.attribute
         self._judging = TenancyStage(self.tenancy, TRACES, self._with_tags, on_error=on_error)
         super().__init__(
             next_processor,
-            self._judge,
+            self._judging.judge,
             component=COMPONENT,
             on_error=on_error,
             on_start=self._tag,
@@ -58,14 +57,6 @@ class TenantSpanProcessor(SpanStageProcessor):
     def _tag(self, span: Span, state: ItemState) -> None:
         for key, value in self._admit(state.tenant).tags.items():
             span.set_attribute(key, value)
-
-    def _judge(self, span: ReadableSpan, state: ItemState) -> ReadableSpan | Drop:
-        # Nearly every span: it has the tag of a tenant that passes, and nothing else is stamped.
-        verdict = self._admit(state.tenant)
-        tenant = verdict.tenant
-        if verdict.passes_bare and tenant == state.tenant and item_attributes(span).get(self._attribute) == tenant:
-            return span
-        return self._judging.judge(span, state)
 
     def _with_tags(self, span: ReadableSpan, verdict: Verdict) -> ReadableSpan:
         attributes = item_attributes(span)

@@ -13,6 +13,7 @@ from otelwarden.core import (
     OnError,
     Runtime,
     Signal,
+    item_attributes,
     item_ids,
     set_state,
 )
@@ -68,6 +69,7 @@ class TenancyStage(Generic[_ItemT]):
     ) -> None:
         self._tenancy = tenancy
         self._admit = tenancy.admit
+        self._attribute = tenancy.config.attribute
         self._signal = signal
         self._with_tags = with_tags
         self._passes_on_error = on_error == "pass"
@@ -79,8 +81,11 @@ class TenancyStage(Generic[_ItemT]):
             verdict = self._admit(state.tenant)
             if verdict.drop is not None:
                 return verdict.drop
-            if verdict.tenant != state.tenant:
-                set_state(item, state.replaced(tenant=verdict.tenant))
+            tenant = verdict.tenant
+            if verdict.passes_bare and tenant == state.tenant and item_attributes(item).get(self._attribute) == tenant:
+                return item  # nearly every span: it has its tag, and nothing else is stamped
+            if tenant != state.tenant:
+                set_state(item, state.replaced(tenant=tenant))
             if verdict.action == "quarantine":
                 self.tell("quarantine", verdict.reason, item, verdict.measured)
             return self._with_tags(item, verdict)

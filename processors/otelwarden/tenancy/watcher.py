@@ -31,7 +31,7 @@ class Watcher:
         run_in_child_after_fork(self._in_child)
 
     def _renew(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -49,6 +49,11 @@ class Watcher:
                 arguments = (self._owner, weakref.ref(self), self._stopped)
                 self._thread = threading.Thread(target=_watch, args=arguments, name="otelwarden-tenants", daemon=True)
                 self._thread.start()
+
+    @property
+    def started(self) -> bool:
+        """Whether `start` was called."""
+        return self._interval is not None
 
     @property
     def interval(self) -> float:
