@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
 from otelwarden.core.clock import SYSTEM_CLOCK, Clock
@@ -47,7 +48,8 @@ class PeriodicLog:
             self._kinds[kind] = (now, 0)
         if held_back:
             message, args = message + " (and %d more like this)", (*args, held_back)
-        self._logger.warning(message, *args)
+        with suppress(Exception):  # a filter or handler of the application's that raises; there is nobody to tell
+            self._logger.warning(message, *args)
 
 
 class ErrorCount:
@@ -70,7 +72,9 @@ class ErrorCount:
         """Counts an error that was caught at `place` (a verb: `transform`, `export`, `observe` ...)."""
         kind = type(error).__qualname__
         with self._lock:
-            self._counts[place, kind] = self._counts.get((place, kind), 0) + 1
+            # In this form a finalizer or signal handler that fails as well cannot come in between.
+            self._counts.setdefault((place, kind), 0)
+            self._counts[place, kind] += 1
         self._log.warning(f"{self._owner} {place} {kind}", "%s: %s failed with %s", self._owner, place, kind)
 
     @property

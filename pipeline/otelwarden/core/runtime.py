@@ -117,11 +117,11 @@ class Runtime:
 
     def _count(self, decision: Decision, count: int) -> None:
         with self._lock:
-            seen = self._decisions.get(decision)
-            if seen is None and len(self._decisions) >= MAX_DECISIONS:
+            if decision not in self._decisions and len(self._decisions) >= MAX_DECISIONS:
                 decision = decision._replace(tenant=OTHER_TENANTS)
-                seen = self._decisions.get(decision)
-            self._decisions[decision] = (seen or 0) + count
+            # In this form a finalizer or signal handler that decides as well cannot come in between.
+            self._decisions.setdefault(decision, 0)
+            self._decisions[decision] += count
 
     def components(self) -> list[str]:
         """The components that have a stage in this pipeline, in the order they came."""
@@ -143,7 +143,7 @@ class Runtime:
 
 
 _default: Runtime | None = None
-_default_lock = threading.Lock()
+_default_lock = threading.RLock()
 
 
 def default_runtime() -> Runtime:
