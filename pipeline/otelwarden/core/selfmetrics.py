@@ -15,6 +15,7 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from otelwarden.core.accounting import OTHER_TENANTS, Balance
 from otelwarden.core.batching import COMPONENT as BATCH
+from otelwarden.core.fork import run_in_child_after_fork
 from otelwarden.core.runtime import Runtime
 
 _SCOPE: Final = "otelwarden"
@@ -28,8 +29,12 @@ class _TenantLabels:
 
     def __init__(self, max_tenants: int) -> None:
         self._max_tenants = max_tenants
-        self._lock = threading.Lock()
         self._chosen: set[str] = set()
+        self._reset_lock()
+        run_in_child_after_fork(self._reset_lock)
+
+    def _reset_lock(self) -> None:
+        self._lock = threading.Lock()
 
     def label(self, tenant: str) -> str:
         with self._lock:
