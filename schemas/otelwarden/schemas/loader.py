@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -59,9 +59,23 @@ def _validator(name: str) -> Draft202012Validator:
 
 
 def violations(document: Any, name: str) -> list[Violation]:
-    """Everything in `document` that the schema called `name` does not allow, in the order of the document."""
-    errors = sorted(_validator(name).iter_errors(document), key=lambda error: [str(part) for part in error.path])
-    return [violation for error in errors for violation in _explain(error)]
+    """Everything in `document` that the schema called `name` does not allow; keys come in alphabetical order."""
+    errors = sorted(_validator(name).iter_errors(document), key=_place)
+    return [violation for error in _distinct(errors) for violation in _explain(error)]
+
+
+def _place(error: ValidationError) -> list[tuple[int, str]]:
+    return [(part, "") if isinstance(part, int) else (-1, str(part)) for part in error.absolute_path]
+
+
+def _distinct(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
+    """Leaves out what was said: there is one error for each missing key, and each names all that are required."""
+    said = set()
+    for error in errors:
+        where = (tuple(error.absolute_path), tuple(error.absolute_schema_path))
+        if error.validator != "required" or where not in said:
+            said.add(where)
+            yield error
 
 
 def json_pointer(path: Any) -> str:
@@ -108,8 +122,9 @@ def _explain_alternatives(error: ValidationError, pointer: str) -> Iterator[Viol
     of_this_shape = [e for e in by_alternative.values() if not any(x.validator == "type" and not x.path for x in e)]
     if of_this_shape:
         closest = min(of_this_shape, key=lambda errors: (-max(len(e.path) for e in errors), len(errors)))
-        for inner in closest:
+        for inner in _distinct(closest):
             yield from _explain(inner)
     else:
-        types = sorted({str(e.validator_value) for errors in by_alternative.values() for e in errors})
+        wanted: list[Any] = [e.validator_value for e in error.context or () if e.validator == "type" and not e.path]
+        types = sorted({name for value in wanted for name in ([value] if isinstance(value, str) else value)})
         yield Violation(pointer, "wrong type", error.instance, " or ".join(types))
