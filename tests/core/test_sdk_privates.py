@@ -1,0 +1,195 @@
+"""Each name of the SDK that has no public name and that `core/_sdk.py` touches: this fails when one moves."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import subprocess
+import sys
+from collections import deque
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from opentelemetry import baggage, context, trace
+from opentelemetry._logs import LogRecord
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.sdk._logs import ReadWriteLogRecord
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.util import BoundedList
+
+from otelwarden.core import (
+    FairBatchLogRecordProcessor,
+    _sdk,
+    events_of,
+    is_instrumentation_suppressed,
+    item_attributes,
+    links_of,
+    plain_attributes,
+    suppress_instrumentation_in_this_thread,
+)
+from otelwarden.testing import RecordingLogRecordExporter, RecordingSpanProcessor
+
+
+@pytest.fixture
+def finished(provider: TracerProvider) -> ReadableSpan:
+    last = RecordingSpanProcessor()
+    provider.add_span_processor(last)
+    link = trace.Link(trace.SpanContext(1, 1, True), {"key": 1})
+    span = provider.get_tracer("test").start_span("a", attributes={"key": "value"}, links=[link])
+    span.add_event("event", {"key": "value"})
+    span.end()
+    return last.ended[0]
+
+
+def test_the_key_of_the_current_span() -> None:
+    span = trace.NonRecordingSpan(trace.SpanContext(1, 1, True))
+    held = trace.set_span_in_context(span)
+    assert held[_sdk.SPAN_KEY] is span
+    assert trace.get_current_span(held) is span
+
+
+def test_the_key_of_the_baggage_and_that_its_mapping_is_replaced_not_changed() -> None:
+    first = baggage.set_baggage("a", "1")
+    second = baggage.set_baggage("b", "2", first)
+    assert dict(first[_sdk.BAGGAGE_KEY]) == {"a": "1"}  # type: ignore[call-overload]
+    assert dict(second[_sdk.BAGGAGE_KEY]) == {"a": "1", "b": "2"}  # type: ignore[call-overload]
+    assert first[_sdk.BAGGAGE_KEY] is not second[_sdk.BAGGAGE_KEY]
+    assert context.set_value("other", 1, first)[_sdk.BAGGAGE_KEY] is first[_sdk.BAGGAGE_KEY]
+
+
+def test_the_attributes_of_a_span(finished: ReadableSpan) -> None:
+    assert type(finished._attributes) is BoundedAttributes
+    assert type(finished._attributes._dict) is dict
+    found = item_attributes(finished)
+    assert found is finished._attributes._dict
+    assert found == dict(finished.attributes or {}) == {"key": "value"}
+
+
+def test_a_live_span_and_its_finished_one_share_attributes(provider: TracerProvider) -> None:
+    seen: list[Span] = []
+
+    class Starting(SpanProcessor):
+        def on_start(self, span: Span, parent_context: Any = None) -> None:
+            span.set_attribute("at", "start")
+            seen.append(span)
+
+    provider.add_span_processor(Starting())
+    provider.get_tracer("test").start_span("a").end()
+    assert item_attributes(seen[0]) == {"at": "start"}
+
+
+def test_the_attributes_of_a_log_record() -> None:
+    record = ReadWriteLogRecord(LogRecord(attributes={"key": "value"}))
+    assert type(record.log_record.attributes) is BoundedAttributes
+    assert item_attributes(record) == {"key": "value"}
+
+
+@pytest.mark.parametrize("attributes", [None, {}, {"a": 1}, MappingProxyType({"a": 1})], ids=repr)
+def test_any_other_mapping_will_do(attributes: Any) -> None:
+    assert plain_attributes(attributes) == dict(attributes or {})
+    assert item_attributes(ReadableSpan("by hand", attributes=attributes)) == dict(attributes or {})
+
+
+def test_attributes_are_copied_with_what_was_dropped() -> None:
+    bounded = BoundedAttributes(1, {"a": 1, "b": {"c": 2}}, immutable=False)
+    copy = _sdk.copy_attributes(bounded)
+    assert isinstance(copy, BoundedAttributes)
+    assert (dict(copy), copy.dropped) == ({"b": {"c": 2}}, 1)
+    bounded["b"] = 3
+    assert dict(copy) == {"b": {"c": 2}}
+    copy["d"] = 4
+    assert dict(copy) == {"b": {"c": 2}, "d": 4}
+    whole = _sdk.copy_attributes(BoundedAttributes(attributes={"a": 1}))
+    assert whole == {"a": 1}
+    assert _sdk.copy_attributes(MappingProxyType({"a": 1})) == {"a": 1}
+
+
+def test_events_and_links_of_a_span(finished: ReadableSpan, provider: TracerProvider) -> None:
+    for held, public in ((finished._events, finished.events), (finished._links, finished.links)):
+        assert type(held) is BoundedList
+        assert type(held._dq) is deque
+        assert tuple(held) == tuple(public)
+    assert [event.name for event in events_of(finished)] == ["event"]
+    assert len(links_of(finished)) == 1
+    bare = ReadableSpan("by hand")
+    assert (events_of(bare), links_of(bare)) == ((), ())
+    empty = RecordingSpanProcessor()
+    provider.add_span_processor(empty)
+    provider.get_tracer("test").start_span("a").end()
+    assert (events_of(empty.ended[0]), links_of(empty.ended[0])) == ((), ())
+
+
+def test_the_hook_that_is_called_while_a_span_ends(provider: TracerProvider) -> None:
+    assert list(inspect.signature(SpanProcessor._on_ending).parameters) == ["self", "span"]
+    seen: list[tuple[str, bool]] = []
+
+    class Ending(SpanProcessor):
+        def _on_ending(self, span: Span) -> None:
+            seen.append((span.name, span.is_recording()))
+
+    class Decorator(_sdk.EndingHook):
+        def __init__(self, next_processor: SpanProcessor) -> None:
+            self._next = next_processor
+
+    provider.add_span_processor(Decorator(Ending()))
+    provider.get_tracer("test").start_span("a").end()
+    assert seen == [("a", False)]
+
+
+def test_a_reader_is_handed_the_function_that_collects() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    provider.get_meter("test").create_counter("c").add(1)
+    _sdk.set_collect_callback(reader, lambda *args, **kwargs: None)
+    assert reader.get_metrics_data() is None
+    provider.shutdown()
+
+
+def test_instrumentation_is_told_to_leave_a_context_alone() -> None:
+    assert not is_instrumentation_suppressed()
+
+    def suppressed() -> tuple[bool, object]:
+        suppress_instrumentation_in_this_thread()
+        return is_instrumentation_suppressed(), is_instrumentation_enabled()
+
+    assert contextvars.copy_context().run(suppressed) == (True, False)
+    assert not is_instrumentation_suppressed()
+
+
+GLOBALS = """
+from opentelemetry import _logs, metrics, trace
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+from otelwarden.core import global_providers_set
+
+assert global_providers_set() == []
+trace.set_tracer_provider(TracerProvider())
+assert global_providers_set() == ["TracerProvider"]
+_logs.set_logger_provider(LoggerProvider())
+metrics.set_meter_provider(MeterProvider())
+assert global_providers_set() == ["TracerProvider", "LoggerProvider", "MeterProvider"]
+"""
+
+
+def test_global_providers_are_seen_once_they_are_set() -> None:
+    """In a process of its own, as they can be set once."""
+    subprocess.run([sys.executable, "-c", GLOBALS], check=True, timeout=30)
+
+
+def test_log_records_are_made_of_what_copies_expect() -> None:
+    """`copy_log` and the batch copy them by their `__dict__`."""
+    record = ReadWriteLogRecord(LogRecord(body="b"))
+    assert set(vars(record)) == {"log_record", "resource", "instrumentation_scope", "limits"}
+    assert {"body", "attributes", "event_name", "severity_text", "context", "trace_id", "span_id"} <= set(
+        vars(record.log_record)
+    )
+    exporter = RecordingLogRecordExporter()
+    processor = FairBatchLogRecordProcessor(exporter)
+    processor.on_emit(record)
+    processor.shutdown()
+    assert vars(exporter.records[0].log_record).keys() == vars(record.log_record).keys()
