@@ -280,14 +280,25 @@ def test_ten_thousand_tenants(tmp_path, runtime):
     registry.close()
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), st.sampled_from([".yaml", ".json"]))
-def test_any_text_survives_the_file(tmp_path_factory, text, suffix):
+SCALARS = (
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(SCALARS, st.sampled_from([".yaml", ".json"]), st.booleans())
+def test_any_value_survives_the_file(tmp_path_factory, value, suffix, by_the_full_reader):
     path = tmp_path_factory.mktemp("any") / f"tenants{suffix}"
     path.write_text("tenants: []")
     registry = TenantRegistry(path, runtime=Runtime())
-    registry.create("acme", "Acme", settings=TenantSettings(attributes={"text": text}))
-    assert TenantRegistry(path, runtime=Runtime()).get("acme").settings.attributes["text"] == text
+    registry.create("acme", "Acme", settings=TenantSettings(attributes={"value": value}))
+    if by_the_full_reader:
+        path.write_text("\n" + path.read_text() + "# not one tenant a line\n")
+    read = TenantRegistry(path, runtime=Runtime()).get("acme").settings.attributes["value"]
+    assert (type(read), read) == (type(value), value)
 
 
 def test_whoever_asks_for_limits_has_them_kept_up_to_date(tenants_file, runtime):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from otelwarden.core import ConfigError, Fault, read_document, schema_faults
+from otelwarden.core.documents import MAX_DOCUMENT
 from otelwarden.tenancy.model import Tenant, TenantSettings, TenantStatus
 
 _SCHEMA: Final = "tenants"
-_YAML_UNPRINTABLE: Final = ("\ufeff", "\ufffe", "\uffff")
 
 
 class _NotPlain(ValueError):
@@ -26,20 +26,48 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return mapping
 
 
+def _constant(text: str) -> float:
+    raise _NotPlain
+
+
+def _float(text: str) -> float:
+    if "." not in text:
+        raise _NotPlain  # 1e5 is text in YAML 1.1
+    return float(text)
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant, parse_float=_float).decode
+
+
+def _plain_document(text: str) -> Any:
+    """The document that a text is, if it is JSON, or has one tenant of JSON a line as the registry writes YAML.
+
+    The YAML reader would answer the same, but takes 1 ms for each tenant.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if "$" in text or len(text) > MAX_DOCUMENT:
+        raise _NotPlain
+    head, _, rest = text.partition("\n")
+    if head != "tenants:":
+        return _decode(text)
+    lines = rest.splitlines()
+    if not lines or not all(line.startswith("- {") for line in lines):
+        raise _NotPlain
+    return {"tenants": [_decode(line[2:]) for line in lines]}
+
+
 def read_tenants_document(path: Path) -> Any:
-    """The document in a tenants file; a plain JSON file is read 100 times faster than YAML (10,000 tenants: 0.1 s).
+    """The document in a tenants file.
 
     Raises:
         ConfigError: it cannot be read or is malformed.
     """
-    if path.suffix == ".json":
-        try:
-            text = path.read_text(encoding="utf-8")
-            if "$" not in text:
-                return json.loads(text, object_pairs_hook=_unique)
-        except (OSError, ValueError, RecursionError):
-            pass  # the full reader says what is wrong with it, or resolves the variables
-    return read_document(path)
+    try:
+        return _plain_document(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return read_document(path)  # says what is wrong with it, or resolves its variables
 
 
 class TenantsReader:
@@ -192,16 +220,21 @@ def check_tenant(tenant: Tenant) -> None:
     TenantsReader("").tenants({"tenants": [tenant_to_mapping(tenant)]})
 
 
+def _json(value: Any) -> str:
+    """JSON that is YAML 1.1 too, with the same meaning."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_json(key)}: {_json(inner)}" for key, inner in value.items()) + "}"
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if isinstance(value, float) and "." not in text:
+        return text.replace("e", ".0e")  # 1e+16 would be text
+    if text.isprintable():
+        return text
+    # Both know \\uXXXX. Beyond the basic plane YAML would read a surrogate pair as two characters, but both take any.
+    return "".join(c if c.isprintable() or c > "\uffff" else f"\\u{ord(c):04x}" for c in text)
+
+
 def _line(tenant: Tenant) -> str:
-    text = json.dumps(tenant_to_mapping(tenant), ensure_ascii=False, allow_nan=False).replace("$", "$$")
-    for character in _YAML_UNPRINTABLE:
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return "".join(c if c.isprintable() or c == " " else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    # JSON and YAML agree on \uXXXX within the basic plane; beyond it YAML reads surrogate pairs as two characters.
-    return f"\\u{ord(character):04x}" if ord(character) <= 0xFFFF else character
+    return _json(tenant_to_mapping(tenant)).replace("$", "$$")
 
 
 def document_text(tenants: Iterable[Tenant], *, as_json: bool) -> str:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from otelwarden.core import TRACES, ItemState, OnError, Runtime, SpanStageProcessor, copy_span, item_attributes
+from otelwarden.core import (
+    TRACES,
+    ItemState,
+    OnError,
+    Runtime,
+    SpanStageProcessor,
+    copy_span,
+    item_attributes,
+    tag_span,
+)
 from otelwarden.tenancy.config import TenancyConfig
 from otelwarden.tenancy.registry import TenantRegistry
 from otelwarden.tenancy.resolution import COMPONENT, Tenancy
@@ -56,7 +65,7 @@ class TenantSpanProcessor(SpanStageProcessor):
 
     def _tag(self, span: Span, state: ItemState) -> None:
         for key, value in self._admit(state.tenant).tags.items():
-            span.set_attribute(key, value)
+            tag_span(span, key, value)
 
     def _with_tags(self, span: ReadableSpan, verdict: Verdict) -> ReadableSpan:
         attributes = item_attributes(span)
