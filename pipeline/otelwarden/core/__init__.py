@@ -9,6 +9,7 @@ from otelwarden.core._sdk import (
     plain_attributes,
     sampler_of_environment,
     suppress_instrumentation_in_this_thread,
+    tag_span,
 )
 from otelwarden.core.accounting import Account, Balance, Count, Ledger, total
 from otelwarden.core.batching import BatchConfig, Batcher, FairBatchLogRecordProcessor, FairBatchSpanProcessor
@@ -169,6 +170,7 @@ __all__ = [
     "size_of_value",
     "state_of",
     "suppress_instrumentation_in_this_thread",
+    "tag_span",
     "tenant_of_point",
     "threshold_of",
     "total",

