@@ -188,9 +188,11 @@ def phone(text: bytes, start: int, end: int) -> int:
         digits = sum(byte in _DIGITS for byte in text[start:end])
         if digits < 7:
             return 0
-        if digits <= 15:
-            return 0 if text[end : end + 1].isalnum() or _digits_go_on(text, end) else end
-        end = max(text.rfind(sign, start, end) for sign in _PHONE_SIGNS)
+        goes_on = text[end : end + 1].isalnum() or _digits_go_on(text, end)
+        if digits <= 15 and not goes_on:
+            return end
+        # `+1-202-555-0143 208ms` ends at the blank; a number of which one group goes on is none.
+        end = text.rfind(b" ", start, end) if goes_on else max(text.rfind(sign, start, end) for sign in _PHONE_SIGNS)
     return 0
 
 
