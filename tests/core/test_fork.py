@@ -28,6 +28,9 @@ from otelwarden.core import (
 )
 from otelwarden.testing import RecordingLogRecordExporter, RecordingSpanExporter
 
+# What Python 3.12 and later warn of is what is tested here.
+pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+
 InChild = Callable[[Callable[[], Any]], Any]
 
 

@@ -29,6 +29,7 @@ from otelwarden.core import (
     item_attributes,
     links_of,
     plain_attributes,
+    sampler_of_environment,
     suppress_instrumentation_in_this_thread,
 )
 from otelwarden.testing import RecordingLogRecordExporter, RecordingSpanProcessor
@@ -179,6 +180,16 @@ assert global_providers_set() == ["TracerProvider", "LoggerProvider", "MeterProv
 def test_global_providers_are_seen_once_they_are_set() -> None:
     """In a process of its own, as they can be set once."""
     subprocess.run([sys.executable, "-c", GLOBALS], check=True, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("name", "sampler"), [("", None), ("always_off", "AlwaysOffSampler"), ("traceidratio", "TraceIdRatioBased{0.25}")]
+)
+def test_the_sampler_of_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, sampler: str | None) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", name)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.25")
+    found = sampler_of_environment()
+    assert (found and found.get_description()) == sampler
 
 
 def test_log_records_are_made_of_what_copies_expect() -> None:
