@@ -18,13 +18,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import claims
 import view
 from accounts import Accounts, Snapshot
-from evidence import Evidence, file_bytes, find_canaries, some_texts, wire_bytes
+from claims import Claim, Failover
+from evidence import Evidence, some_texts
 from load import VISITORS, Load, Sent
 from processes import HERE, Service
 from rich.console import Console
@@ -36,21 +37,6 @@ from otelwarden.testing import FaultyReceiver
 
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks at the services."""
-
-
-@dataclass(slots=True)
-class Failover:
-    """The death of the first receiver, in nanoseconds since the Unix epoch; 0 for what did not happen."""
-
-    killed: int = 0
-    noticed: int = 0
-    """The first of the services sent telemetry to the second receiver from then on."""
-    accepted: int = 0
-    """The second receiver had its first batch."""
-
-    def after(self, moment: int) -> str:
-        """Milliseconds from the kill to a moment, for people."""
-        return f"{(moment - self.killed) / 1e6:,.0f} ms"
 
 
 class Demo:
@@ -182,21 +168,22 @@ class Demo:
 
     def _report(self, sent: Sent, snapshots: Sequence[Snapshot]) -> int:
         accounts = Accounts(snapshots)
+        receivers = list(self.receivers.values())
         with self._waiting("searching what the receivers hold"):
-            held = Evidence(self.receivers.values(), sent)
-            self._time_failover(snapshots)
+            held = Evidence(receivers, sent)
+            self.failover.measure(snapshots, self.receivers["secondary"])
             verdict = verify(self.data / "audit", against=self.data / "witness.txt")
             found = [
-                self._no_canary(sent),
-                _right_tenants(held),
-                _noisy_and_quiet(accounts),
-                _nothing_unexplained(accounts),
-                _delivered_is_held(accounts, held),
-                self._failed_over(),
-                _trail_is_sound(verdict),
+                claims.no_canary_left(sent, receivers, self.data / "audit"),
+                claims.right_tenants(held),
+                claims.noisy_and_quiet(accounts),
+                claims.nothing_unexplained(accounts),
+                claims.delivered_is_held(accounts, held),
+                claims.failed_over(self.failover, *receivers),
+                claims.trail_is_sound(verdict),
             ]
         self._print_report(sent, accounts, held, verdict, snapshots, found)
-        faults = [fault for _, fault in found if fault]
+        faults = [claim.fault for claim in found if claim.fault]
         self.console.print()
         if faults:
             self.console.print(Text(f"  FAILED: {faults[0]}.", "bold red"), soft_wrap=True)
@@ -206,44 +193,6 @@ class Demo:
         self.console.print()
         return 0
 
-    def _time_failover(self, snapshots: Sequence[Snapshot]) -> None:
-        moves = [
-            change["time_ns"] for each in snapshots for change in each["changes"] if change["action"] == "failover"
-        ]
-        taken = [
-            request.time_ns
-            for request in self.receivers["secondary"].requests()
-            if request.accepted and request.body and request.time_ns >= self.failover.killed
-        ]
-        self.failover.noticed = min(moves, default=0)
-        self.failover.accepted = min(taken, default=0)
-
-    def _no_canary(self, sent: Sent) -> tuple[str, str]:
-        data = [wire_bytes(receiver) for receiver in self.receivers.values()]
-        on_the_wire = find_canaries(b"\n".join(data), sent)
-        in_the_trail = find_canaries(file_bytes(self.data / "audit"), sent)
-        size = sum(map(len, data)) / 1e6
-        claim = f"none of {sent.pieces:,} pieces of personal data is in the {size:.1f} MB on the wire, or in the trail"
-        leaked = on_the_wire + in_the_trail
-        if not sent.canaries:
-            return claim, "no personal data was sent, so nothing was tried"
-        if not leaked:
-            return claim, ""
-        (worst, count), *_ = leaked.most_common(1)
-        return claim, (
-            f"personal data left the process, {leaked.total():,} times; most often the {worst}, {count:,} times"
-        )
-
-    def _failed_over(self) -> tuple[str, str]:
-        claim = "telemetry went on to the secondary receiver when the primary was killed"
-        if not self.failover.killed:
-            return claim, "the primary receiver was never killed"
-        if not self.failover.accepted:
-            return claim, "the secondary receiver never got anything"
-        if not self.receivers["primary"].requests():
-            return claim, "the primary receiver never got anything"
-        return claim, ""
-
     def _print_report(
         self,
         sent: Sent,
@@ -251,7 +200,7 @@ class Demo:
         held: Evidence,
         verdict: Verdict,
         snapshots: Sequence[Snapshot],
-        found: Sequence[tuple[str, str]],
+        found: Sequence[Claim],
     ) -> None:
         show = self.console.print
         show(view.heading("What became of the telemetry"))
@@ -267,7 +216,7 @@ class Demo:
         show(view.heading("Failover"))
         show(view.endpoints(self._endpoints(snapshots)))
         show()
-        for line in self._failover_lines(held):
+        for line in self.failover.lines(held.duplicates):
             show(f"  {line}")
         show(view.heading("Audit trail"))
         show(view.trail(verdict))
@@ -276,73 +225,6 @@ class Demo:
         show("  otelwarden audit verify audit --against witness.txt", style="bold")
         show(view.heading("Checked against what was sent and what arrived"))
         show(view.checks(found))
-
-    def _failover_lines(self, held: Evidence) -> list[str]:
-        failover = self.failover
-        if not failover.accepted:
-            return ["the secondary receiver never got anything"]
-        since = (failover.accepted - failover.noticed) / 1e6 if failover.noticed else 0.0
-        return [
-            f"{failover.after(failover.accepted)} from the kill to the first batch at the secondary receiver:",
-            f"{failover.after(failover.noticed)} until a batch met the dead primary, {since:.1f} ms from there on.",
-            f"{held.duplicates:,} items came twice: the primary receiver stored them and was killed before it said so."
-            if held.duplicates
-            else "No item came twice.",
-        ]
-
-
-def _right_tenants(held: Evidence) -> tuple[str, str]:
-    items = held.unique.total()
-    claim = f"each of the {items:,} items the receivers hold is tagged with the tenant that made it"
-    strangers = {tenant for _, tenant in held.unique} & {each.tenant for each in VISITORS if not each.passes}
-    if strangers:
-        return claim, f"there are items of {', '.join(sorted(strangers))}, of whom nothing may pass"
-    if held.mistagged:
-        return claim, f"{len(held.mistagged):,} items bear the wrong tenant, the first: {held.mistagged[0]}"
-    return claim, "" if items else "the receivers hold nothing"
-
-
-def _noisy_and_quiet(accounts: Accounts) -> tuple[str, str]:
-    noisy = [each.tenant for each in VISITORS if each.note == "noisy"]
-    quiet = [each.tenant for each in VISITORS if each.note == "quiet"]
-    claim = f"{', '.join(noisy)} was throttled, and never {' or '.join(quiet)}"
-    for tenant in quiet:
-        if count := accounts.flow(tenant).throttled.total():
-            return claim, f"{count:,} items of {tenant} were throttled"
-    idle = [tenant for tenant in noisy if not accounts.flow(tenant).throttled]
-    return claim, f"{idle[0]} was never throttled, though it sends too much" if idle else ""
-
-
-def _nothing_unexplained(accounts: Accounts) -> tuple[str, str]:
-    total = accounts.total()
-    claim = "every item received was delivered or dropped for a reason that is told; none was lost"
-    if accounts.unaccounted or total.unexplained:
-        return claim, f"{max(accounts.unaccounted, abs(total.unexplained)):,} items are unaccounted for"
-    if accounts.leaks:
-        return claim, accounts.leaks[0]
-    if total.lost:
-        return claim, f"{total.lost.total():,} items were lost ({', '.join(sorted(total.lost))})"
-    if accounts.errors:
-        return claim, f"errors were caught: {'; '.join(accounts.errors[:3])}"
-    return claim, ""
-
-
-def _delivered_is_held(accounts: Accounts, held: Evidence) -> tuple[str, str]:
-    count = accounts.delivered.total()
-    claim = f"the {count:,} items counted as delivered are what the receivers hold, tenant by tenant"
-    for key in sorted(accounts.delivered.keys() | held.unique.keys()):
-        counted, arrived = accounts.delivered[key], held.unique[key]
-        if counted != arrived:
-            return claim, f"{' of '.join(key)}: {counted:,} counted, {arrived:,} held"
-    return claim, ""
-
-
-def _trail_is_sound(verdict: Verdict) -> tuple[str, str]:
-    claim = "the audit trail of both services verifies against its witness"
-    if len(verdict.streams) < 2:
-        return claim, f"{len(verdict.streams)} streams found, expected one of each service"
-    faults = [f"{each.status.value}: {each.message}" for each in verdict.streams if each.status.value != "OK"]
-    return claim, faults[0] if faults else ""
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol
 
 from accounts import Accounts, Flow
+from claims import Claim
 from load import VISITORS, Sent
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -246,18 +247,14 @@ def samples(found: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
-def checks(found: Sequence[tuple[str, str]]) -> Table:
-    """What was checked; a check without a fault held.
-
-    Args:
-        found: what was checked, and what is wrong with it.
-    """
+def checks(found: Sequence[Claim]) -> Table:
+    """What was claimed, and whether it holds."""
     table = Table(box=None, width=WIDTH, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
-    for claim, fault in found:
+    for text, fault in found:
         verdict = Text("  FAILED", "bold red") if fault else Text("  holds ", "bold green")
-        table.add_row(verdict, Text(claim) + Text(f"\n{fault}" if fault else "", "red"))
+        table.add_row(verdict, Text(text) + Text(f"\n{fault}" if fault else "", "red"))
     return table
 
 

@@ -60,7 +60,7 @@ def test_demo_lives_in_a_terminal(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     demo = subprocess.Popen(
-        [sys.executable, str(SHOP / "demo.py"), "--seconds", "3", "--data", str(data)],
+        [sys.executable, str(SHOP / "demo.py"), "--seconds", "2", "--data", str(data)],
         stdout=theirs,
         env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "60"},
     )
@@ -71,7 +71,7 @@ def test_demo_lives_in_a_terminal(tmp_path: Path) -> None:
             shown += piece
     os.close(ours)
 
-    assert demo.wait(30) == 0
+    assert demo.wait(30) == 0, shown[-8000:].decode(errors="replace")
     assert b"\x1b[" in shown
     assert b"in flight" in shown
     assert b"Every claim holds." in shown
@@ -91,7 +91,7 @@ def test_demo_fails_without(processor: str, failure: str, holding: int, tmp_path
         pipeline["processors"].remove(processor)
     copied_config.write_text(yaml.safe_dump(document))
 
-    done = run_demo(tmp_path, "--config", str(copied_config), seconds=3)
+    done = run_demo(tmp_path, "--config", str(copied_config), seconds=2)
 
     assert done.returncode == 1
     assert failure in done.stdout
