@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk._logs import ReadWriteLogRecord
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.util import BoundedList
 
 from otelwarden.core import (
@@ -31,6 +31,7 @@ from otelwarden.core import (
     plain_attributes,
     sampler_of_environment,
     suppress_instrumentation_in_this_thread,
+    tag_span,
 )
 from otelwarden.testing import RecordingLogRecordExporter, RecordingSpanProcessor
 
@@ -81,6 +82,24 @@ def test_a_live_span_and_its_finished_one_share_attributes(provider: TracerProvi
     provider.add_span_processor(Starting())
     provider.get_tracer("test").start_span("a").end()
     assert item_attributes(seen[0]) == {"at": "start"}
+
+
+@pytest.mark.parametrize("limit", [None, 0, 1, 3])
+def test_a_tag_is_an_attribute_and_keeps_the_limits(limit: int | None) -> None:
+    found: list[tuple[dict[str, Any], int]] = []
+    for tag in (tag_span, Span.set_attribute):
+        last = RecordingSpanProcessor()
+        limits = SpanLimits(max_span_attributes=SpanLimits.UNSET if limit is None else limit)
+        provider = TracerProvider(span_limits=limits, shutdown_on_exit=False)
+        provider.add_span_processor(last)
+        span = provider.get_tracer("test").start_span("a", attributes={"first": 1})
+        assert isinstance(span, Span)
+        tag(span, "tag", "value")
+        tag(span, "tag", "again")
+        span.set_attribute("last", 2)
+        span.end()
+        found.append((dict(last.ended[0].attributes or {}), last.ended[0].dropped_attributes))
+    assert found[0] == found[1]
 
 
 def test_the_attributes_of_a_log_record() -> None:
