@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,7 +62,7 @@ class Service:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 found: dict[str, Any] = json.load(answer)
                 return found
-        except urllib.error.URLError as error:
+        except OSError as error:
             raise RuntimeError(f"{self.name} does not answer ({error}); see {self._log}") from error
 
     def __enter__(self) -> Service:
