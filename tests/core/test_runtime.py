@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from otelwarden.core import Decision, GovernanceEvent, Runtime, default_runtime
+from otelwarden.core import OTHER_TENANTS, Decision, GovernanceEvent, Runtime, default_runtime
 from otelwarden.core.runtime import MAX_DECISIONS
 from otelwarden.testing import EventRecorder, FakeClock
 
@@ -42,7 +42,7 @@ def test_kinds_of_decisions_are_bounded() -> None:
     runtime.emit("c", "drop", "why", tenant="0")
     found = runtime.decisions()
     assert len(found) == MAX_DECISIONS + 1
-    assert found[Decision("c", "drop", "why", "other", "")] == 100
+    assert found[Decision("c", "drop", "why", OTHER_TENANTS, "")] == 100
     assert found[Decision("c", "drop", "why", "0", "")] == 2
 
 

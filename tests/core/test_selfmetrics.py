@@ -101,5 +101,5 @@ def test_tenants_beyond_the_bound_share_a_series_and_no_counter_falls(
         found = read()["otelwarden.quota.received"]
         assert all(found[series] >= value for series, value in last.items())
         last = found
-    assert last == {("traces", "e"): 5, ("traces", "d"): 4, ("traces", "other"): 6}
+    assert last == {("traces", "e"): 5, ("traces", "d"): 4, ("traces", "<other>"): 6}
     provider.shutdown()

@@ -1,6 +1,7 @@
 """What every component stands on: seams, item state, copies, batching, decisions, failure policy, time, errors."""
 
 from otelwarden.core._sdk import (
+    BAGGAGE_KEY,
     events_of,
     global_providers_set,
     is_instrumentation_suppressed,
@@ -11,11 +12,12 @@ from otelwarden.core._sdk import (
     suppress_instrumentation_in_this_thread,
     tag_span,
 )
-from otelwarden.core.accounting import Account, Balance, Count, Ledger, total
-from otelwarden.core.batching import BatchConfig, Batcher, FairBatchLogRecordProcessor, FairBatchSpanProcessor
+from otelwarden.core.accounting import OTHER_TENANTS, Account, Balance, Count, Ledger, total
+from otelwarden.core.batcher import BatchConfig, Batcher
+from otelwarden.core.batching import FairBatchLogRecordProcessor, FairBatchSpanProcessor
 from otelwarden.core.chain import counts_its_losses, flush_within, shutdown_within
 from otelwarden.core.clock import SYSTEM_CLOCK, Clock, SystemClock
-from otelwarden.core.context import get_tenant, set_tenant, use_tenant
+from otelwarden.core.context import TENANT_KEY, get_tenant, set_tenant, use_tenant
 from otelwarden.core.copies import (
     UNCHANGED,
     GovernedEvent,
@@ -27,7 +29,14 @@ from otelwarden.core.copies import (
     copy_span,
 )
 from otelwarden.core.deadline import Deadline
-from otelwarden.core.documents import check_document, digest_of, parse_document, read_document, schema_faults
+from otelwarden.core.documents import (
+    MAX_DOCUMENT,
+    check_document,
+    digest_of,
+    parse_document,
+    read_document,
+    schema_faults,
+)
 from otelwarden.core.drop import DROP_ON_ERROR, Drop
 from otelwarden.core.errors import ConfigError, Fault, OtelwardenError
 from otelwarden.core.events import LOGS, METRICS, SIGNALS, TRACES, GovernanceEvent, Observer, Signal
@@ -44,7 +53,14 @@ from otelwarden.core.metrics import (
     points_by_tenant,
     tenant_of_point,
 )
-from otelwarden.core.protocols import UNATTRIBUTED, ContextResolver, Identity, TenantDirectory, TenantResolver
+from otelwarden.core.protocols import (
+    NO_ATTRIBUTES,
+    UNATTRIBUTED,
+    ContextResolver,
+    Identity,
+    TenantDirectory,
+    TenantResolver,
+)
 from otelwarden.core.runtime import TENANT_ATTRIBUTE, Decision, Runtime, default_runtime
 from otelwarden.core.selfmetrics import publish_self_metrics
 from otelwarden.core.size import size_of, size_of_attributes, size_of_value
@@ -73,12 +89,17 @@ from otelwarden.core.threshold import probability_of, randomness_of, threshold_o
 from otelwarden.core.units import parse_bytes, parse_duration, parse_rate
 
 __all__ = [
+    "BAGGAGE_KEY",
     "DROP_ON_ERROR",
     "LOGS",
+    "MAX_DOCUMENT",
     "METRICS",
+    "NO_ATTRIBUTES",
+    "OTHER_TENANTS",
     "SIGNALS",
     "SYSTEM_CLOCK",
     "TENANT_ATTRIBUTE",
+    "TENANT_KEY",
     "TRACES",
     "UNATTRIBUTED",
     "UNCHANGED",

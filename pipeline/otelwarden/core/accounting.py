@@ -15,8 +15,8 @@ from typing import Final
 from otelwarden.core.events import Signal
 from otelwarden.core.fork import run_in_child_after_fork
 
-OTHER_TENANTS: Final = "other"
-"""The account of every tenant beyond the bound of a ledger; no tenant id can be confused with it in a ledger below."""
+OTHER_TENANTS: Final = "<other>"
+"""The account of every tenant beyond the bound of a ledger. `<` is in no tenant id, so nobody is mistaken for it."""
 
 MAX_ACCOUNTS: Final = 16_384
 
@@ -103,7 +103,7 @@ class Ledger:
         component: the stage's component, for instance `quota`.
         signal: what the items are.
         held: says how many items the stage holds at the moment, by tenant; stages that hold none leave it out.
-        max_accounts: tenants with an account of their own; those beyond share the account `other`.
+        max_accounts: tenants with an account of their own; those beyond share the account `<other>`.
     """
 
     def __init__(

@@ -144,10 +144,14 @@ def copy_log(
     resource: Resource = UNCHANGED,
     scope: InstrumentationScope | None = UNCHANGED,
 ) -> _LogT:
-    """A copy of `record` in which what is given is replaced; of the same class, so it goes wherever that one would."""
+    """A copy of `record` in which what is given is replaced; of the same class, so it goes wherever that one would.
+
+    The exception that it was made of is let go: its text is in the attributes, where it can be redacted.
+    """
     old = record.log_record
     new: ApiLogRecord = object.__new__(type(old))
     new.__dict__.update(old.__dict__)
+    new.exception = None
     new.body = _changed(body, old.body)
     new.event_name = _changed(event_name, old.event_name)
     new.severity_text = _changed(severity_text, old.severity_text)

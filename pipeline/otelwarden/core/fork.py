@@ -6,10 +6,13 @@ no longer exists may hold, and none of its threads. Whoever owns such things reg
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 from collections.abc import Callable
 from typing import Any
+
+_methods: list[weakref.WeakMethod[Callable[[], Any]]] = []
 
 
 def run_in_child_after_fork(method: Callable[[], Any]) -> None:
@@ -17,12 +20,20 @@ def run_in_child_after_fork(method: Callable[[], Any]) -> None:
 
     Children call in the order of registration, so what a component is built on is ready before the component is.
     """
-    reference = weakref.WeakMethod(method)
+    _methods.append(weakref.WeakMethod(method, _forget))
 
-    def in_child() -> None:
-        alive = reference()
-        if alive is not None:
-            alive()
 
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=in_child)
+def _forget(reference: weakref.WeakMethod[Callable[[], Any]]) -> None:
+    with contextlib.suppress(ValueError):
+        _methods.remove(reference)
+
+
+def _in_child() -> None:
+    for reference in list(_methods):
+        method = reference()
+        if method is not None:
+            method()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

@@ -17,6 +17,9 @@ _logger = logging.getLogger("otelwarden")
 
 MAX_DECISIONS: Final = 65_536
 
+MAX_TELLING_DEPTH: Final = 4
+"""How deep observers may bring about decisions that observers are told of."""
+
 TENANT_ATTRIBUTE: Final = "tenant.id"
 """The attribute that tags telemetry with its tenant. Not a standard: semantic conventions define none."""
 
@@ -50,6 +53,7 @@ class Runtime:
         self._ledgers: dict[str, Ledger] = {}
         self._errors: dict[str, ErrorCount] = {}
         self._observers: tuple[Observer, ...] = ()
+        self._telling = threading.local()
         self._reset()
         run_in_child_after_fork(self._reset)
 
@@ -92,7 +96,10 @@ class Runtime:
         span_id: int = 0,
         target: str = "",
     ) -> None:
-        """Counts a decision and tells the observers; see `GovernanceEvent` for the arguments."""
+        """Counts a decision and tells the observers; see `GovernanceEvent` for the arguments.
+
+        What an observer itself brings about is counted, and told up to a few levels deep.
+        """
         self._count(Decision(component, action, reason, tenant, signal), count)
         if not self._observers:
             return
@@ -109,11 +116,19 @@ class Runtime:
             self.config_digest,
             target,
         )
-        for observer in self._observers:
-            try:
-                observer(event)
-            except Exception as error:
-                self.errors("observer").record("observe", error)
+        # An observer that logs into a pipeline which drops the record would be told of that, and so on for ever.
+        depth = getattr(self._telling, "depth", 0)
+        if depth >= MAX_TELLING_DEPTH:
+            return
+        self._telling.depth = depth + 1
+        try:
+            for observer in self._observers:
+                try:
+                    observer(event)
+                except Exception as error:
+                    self.errors("observer").record("observe", error)
+        finally:
+            self._telling.depth = depth
 
     def _count(self, decision: Decision, count: int) -> None:
         with self._lock:

@@ -1,7 +1,7 @@
 """Self-metrics: what the ledgers know, as observable instruments.
 
 Observable, because a `counter.add` with attributes costs 6-7 us and the ledgers count anyway. Tenant labels are
-bounded: the first `max_tenants` that a pipeline meets have their own series, all others share `other`. First come,
+bounded: the first `max_tenants` that a pipeline meets have their own series, all others share `<other>`. First come,
 first served, as a tenant that joined later would make the sum of the others fall, and a counter must not.
 """
 
@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from otelwarden.core.accounting import OTHER_TENANTS, Balance
-from otelwarden.core.batching import COMPONENT as BATCH
+from otelwarden.core.batcher import COMPONENT as BATCH
 from otelwarden.core.fork import run_in_child_after_fork
 from otelwarden.core.runtime import Runtime
 

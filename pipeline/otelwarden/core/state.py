@@ -174,9 +174,10 @@ live_spans: Final = LiveSpans()
 _NOBODY: Final = SpanState(Identity(UNATTRIBUTED, "default"), True, TraceState(), 0)
 
 
-def _told_the_same(state: SpanState, context: Context) -> bool:
-    """Whether `context` names the tenant that was named when `state` was made."""
-    return context.get(BAGGAGE_KEY) is state.baggage and context.get(TENANT_KEY) == state.named
+def _names_another(state: SpanState, context: Context) -> bool:
+    """Whether `context` names a tenant, by itself or in baggage, that was not named when `state` was made."""
+    baggage, named = context.get(BAGGAGE_KEY), context.get(TENANT_KEY)
+    return (baggage is not None and baggage is not state.baggage) or (named is not None and named != state.named)
 
 
 def begin_span(span: Span, parent_context: Context | None, resolver: TenantResolver) -> SpanState:
@@ -195,7 +196,7 @@ def begin_span(span: Span, parent_context: Context | None, resolver: TenantResol
     state = getattr(context.get(SPAN_KEY), _STATE, None)
     span_context = span.context
     sampled = span_context.trace_flags & TraceFlags.SAMPLED != 0
-    if state is None or state.sampled is not sampled or not _told_the_same(state, context):
+    if state is None or state.sampled is not sampled or _names_another(state, context):
         state = SpanState(
             resolver.resolve(context, span.resource.attributes, item_attributes(span)),
             sampled,
@@ -241,7 +242,7 @@ def begin_log(record: ReadWriteLogRecord, resolver: TenantResolver) -> ItemState
         context = Context()
     parent: SpanState | None = getattr(context.get(SPAN_KEY), _STATE, None)
     state: ItemState
-    if parent is not None and _told_the_same(parent, context):
+    if parent is not None and not _names_another(parent, context):
         state = parent
     else:
         resource = record.resource.attributes if record.resource is not None else {}

@@ -241,4 +241,6 @@ class Builder:
             reader = TenantMetricReader(reader, tenancy=tenancy, runtime=runtime)
         provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
         self.parts.sdk_meter_provider = provider
-        self.parts.meter_provider = TenantMeterProvider(provider, tenancy) if tenancy is not None else provider
+        self.parts.meter_provider = (
+            TenantMeterProvider(provider, tenancy, resource=resource) if tenancy is not None else provider
+        )

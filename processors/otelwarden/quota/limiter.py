@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from otelwarden.core import (
+    OTHER_TENANTS,
     SIGNALS,
     SYSTEM_CLOCK,
     TRACES,
@@ -27,9 +28,6 @@ from otelwarden.quota.store import Bucket, MemoryStore, Store
 
 MAX_TENANTS: Final = 16_384
 """Tenants with a bucket of their own, for each signal."""
-
-OTHER_TENANTS: Final = "other"
-"""The usage of tenants that are no longer, or not, kept apart."""
 
 _EVICT_SHARE: Final = 8
 _EVICT_EVERY_NS: Final = 1_000_000_000

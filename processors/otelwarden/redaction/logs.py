@@ -56,10 +56,7 @@ class LogRedaction:
             return record if same else copy_log(record, resource=resource, scope=scope)
         trace_id, span_id = item_ids(record)
         self._evidence.of_item(redaction.counts, LOGS, tenant, trace_id, span_id)
-        copy = copy_log(record, resource=resource, scope=scope, **parts.rebuild(redaction.edits))
-        # Its message is in the attributes by now, and those are redacted.
-        copy.log_record.exception = None
-        return copy
+        return copy_log(record, resource=resource, scope=scope, **parts.rebuild(redaction.edits))
 
 
 class _RecordParts:

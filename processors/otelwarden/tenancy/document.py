@@ -8,8 +8,7 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
-from otelwarden.core import ConfigError, Fault, read_document, schema_faults
-from otelwarden.core.documents import MAX_DOCUMENT
+from otelwarden.core import MAX_DOCUMENT, ConfigError, Fault, read_document, schema_faults
 from otelwarden.tenancy.model import Tenant, TenantSettings, TenantStatus
 
 _SCHEMA: Final = "tenants"

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from otelwarden.core import Clock
-from otelwarden.core.documents import MAX_DOCUMENT
+from otelwarden.core import MAX_DOCUMENT, Clock
 
 _SETTLED_NS: Final = 2_000_000_000
 """Age at which a file's modification time tells it apart from any later version. A file system stamps in steps (4 ms

@@ -27,8 +27,7 @@ from opentelemetry.metrics import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.util.types import Attributes
 
-from otelwarden.core import METRICS
-from otelwarden.core.protocols import NO_ATTRIBUTES
+from otelwarden.core import METRICS, NO_ATTRIBUTES
 from otelwarden.tenancy.resolution import COMPONENT, Tenancy
 
 _NOT_RECORDED: Final = object()

@@ -8,10 +8,17 @@ from typing import Any, Final
 from opentelemetry.baggage import get_baggage
 from opentelemetry.context.context import Context
 
-from otelwarden.core import ConfigError, Fault, Identity, Runtime, default_runtime, plain_attributes
-from otelwarden.core._sdk import BAGGAGE_KEY
-from otelwarden.core.context import TENANT_KEY
-from otelwarden.core.protocols import NO_ATTRIBUTES
+from otelwarden.core import (
+    BAGGAGE_KEY,
+    NO_ATTRIBUTES,
+    TENANT_KEY,
+    ConfigError,
+    Fault,
+    Identity,
+    Runtime,
+    default_runtime,
+    plain_attributes,
+)
 from otelwarden.tenancy.config import TenancyConfig
 from otelwarden.tenancy.ids import INVALID, ClaimedTenant
 from otelwarden.tenancy.registry import TenantRegistry
