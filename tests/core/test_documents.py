@@ -143,9 +143,9 @@ def test_an_empty_document_is_none() -> None:
 
 
 def test_all_faults_are_told_at_once() -> None:
-    assert faults("a: ${MISSING}\nb: &x 1\nc: *x\na: 2\n7: 3\nd: ${") == [
+    assert faults("a: ${MISSING}\nb: &x 1\nc: &y [*x]\na: 2\n7: 3\nd: ${") == [
         "environment variable MISSING is not set and has no default (line 1)",
-        "aliases are not allowed (line 3)",
+        "an alias within what an anchor names is not allowed (line 3)",
         "malformed variable, write ${env:NAME} or ${env:NAME:-default} (line 6)",
         "key `a` is given twice (line 4)",
         "key 7 is not text (line 5)",
@@ -166,8 +166,18 @@ def test_a_key_must_be_text(key: str) -> None:
 BILLION = "k0: &a0 [x, x]\n" + "\n".join(f"k{n + 1}: &a{n + 1} [*a{n}, *a{n}]" for n in range(30))
 
 
+def test_an_alias_repeats_what_an_anchor_names() -> None:
+    assert parse("a: &p {x: [1, '$$2']}\nb: *p\nc: *p") == {name: {"x": [1, "$2"]} for name in "abc"}
+    assert parse("a: &t $$${X}\nb: *t", X="1") == {"a": "$1", "b": "$1"}
+
+
+def test_aliases_are_bounded() -> None:
+    assert len(parse("a: &x 1\nb: [" + ", ".join(["*x"] * 64) + "]")["b"]) == 64
+    assert faults("a: &x 1\nb: [" + ", ".join(["*x"] * 70) + "]") == ["more than 64 aliases are not allowed (line 2)"]
+
+
 @pytest.mark.parametrize("text", [BILLION, "a: &a [*a]", "a: &a {x: 1}\nb:\n  <<: *a"], ids=["laughs", "loop", "merge"])
-def test_aliases_are_refused(text: str) -> None:
+def test_aliases_that_nest_are_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         parse(text)
 

@@ -27,12 +27,17 @@ _LIKE_A_VARIABLE: Final = re.compile(r"\$\{")
 MAX_DOCUMENT: Final = 16 << 20
 """Bytes; a configuration larger than this is something else."""
 
+MAX_ALIASES: Final = 64
+"""Places in a file that may repeat what stands elsewhere in it."""
+
 
 class _Loader(yaml.SafeLoader):
     """Safe YAML in which a key may stand once, and scalars may name variables of the environment."""
 
     environment: Mapping[str, str]
     faults: list[str]
+    aliases = 0
+    within_anchors = 0
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -49,15 +54,25 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
-            # An alias to a list of aliases, ten deep, is a gigabyte: nothing in our files needs one.
-            self.faults.append(f"aliases are not allowed{_line(event)}")
+            self._check_alias(event)
+            return super().compose_node(parent, index)
+        self.within_anchors += event.anchor is not None
         node = super().compose_node(parent, index)
+        self.within_anchors -= event.anchor is not None
         if isinstance(node, yaml.ScalarNode) and "$" in node.value:
             text = self._substitute(node)
             if text != node.value and event.implicit[0]:  # neither quoted nor with a tag of its own
                 node.tag = self._tag_of(text)
             node.value = text
         return node
+
+    def _check_alias(self, event: yaml.AliasEvent) -> None:
+        """An alias to a list of aliases to a list of aliases, ten deep, is a gigabyte; one level of a few is handy."""
+        self.aliases += 1
+        if self.within_anchors:
+            self.faults.append(f"an alias within what an anchor names is not allowed{_line(event)}")
+        elif self.aliases == MAX_ALIASES + 1:
+            self.faults.append(f"more than {MAX_ALIASES} aliases are not allowed{_line(event)}")
 
     def _tag_of(self, plain: str) -> str:
         """The type of a plain scalar. `<<` and `=` are types of their own, for which our files have no use."""
@@ -92,7 +107,7 @@ def parse_document(text: str, *, file: str = "", environment: Mapping[str, str] 
         environment: None for the one of this process.
 
     Raises:
-        ConfigError: the text is no YAML, names a key twice, uses an alias, or names a variable that is not set.
+        ConfigError: the text is no YAML, names a key twice, nests aliases, or names a variable that is not set.
     """
     try:
         loader = _Loader(text)  # refuses characters that YAML forbids

@@ -6,6 +6,7 @@ no longer exists may hold, and none of its threads. Whoever owns such things reg
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import weakref
@@ -13,6 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 _methods: list[weakref.WeakMethod[Callable[[], Any]]] = []
+
+# Otherwise those of module-level objects die while the interpreter takes itself apart, and CPython's own callback of a
+# WeakMethod then prints an AttributeError at the end of every process.
+atexit.register(_methods.clear)
 
 
 def run_in_child_after_fork(method: Callable[[], Any]) -> None:
