@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics as public_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans as public_spans
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -25,7 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode
 
 from otelwarden.otlp import encode_logs, encode_metrics, encode_spans
-from otelwarden.otlp.repair import MAX_DEPTH, TOO_DEEP, Repairs
+from otelwarden.otlp.repair import TOO_DEEP
 
 
 class Spans:
@@ -146,25 +143,6 @@ def test_a_span_beyond_repair_is_dropped_alone() -> None:
     assert [span.name for span in encoded.dropped] == ["bad"]
 
 
-def test_the_public_encoder_is_quiet_while_we_use_it_and_loud_for_others(caplog: pytest.LogCaptureFixture) -> None:
-    spans = Spans()
-    spans.tracer.start_span("x", attributes={"card": "4111 \ud800"}).end()
-    encode_spans(spans.finished)
-    assert not caplog.records
-    public_spans(spans.finished)
-    assert len(caplog.records) == 1
-
-
-def test_a_loss_is_found_with_logging_off() -> None:
-    spans = Spans()
-    spans.tracer.start_span("x", attributes={"n": 2**70}).end()
-    logging.disable(logging.CRITICAL)
-    try:
-        assert decoded(encode_spans(spans.finished).body) == {"x": {"n": str(2**70)}}
-    finally:
-        logging.disable(logging.NOTSET)
-
-
 class Odd:
     def __str__(self) -> str:
         raise RuntimeError
@@ -178,13 +156,13 @@ def nested(levels: int, kind: str) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["mapping", "list"])
-@pytest.mark.parametrize("levels", [MAX_DEPTH, 60, 500, 10_000])
+@pytest.mark.parametrize("levels", [30, 60, 500, 10_000])
 def test_bodies_have_a_depth(levels: int, kind: str) -> None:
     encoded = encode_logs(logs_of([nested(levels, kind), "plain"]))
     first, second = ExportLogsServiceRequest.FromString(encoded.body).resource_logs[0].scope_logs[0].log_records
     assert second.body.string_value == "plain"
-    assert (TOO_DEEP in str(first.body)) == (levels > MAX_DEPTH)
-    assert encoded.repaired == (levels > MAX_DEPTH)
+    assert (TOO_DEEP in str(first.body)) == (levels > 30)
+    assert encoded.repaired == (levels > 30)
 
 
 def test_bodies_of_any_type_are_encoded() -> None:
@@ -236,26 +214,3 @@ def test_metrics_are_encoded_as_by_the_public_encoder_or_repaired() -> None:
     assert found["\ufffd"].as_double == float(2**70)
     assert metric.description == "d\ufffd"
     assert [point.attributes for point in encoded.dropped] == [{"k": "no float is near"}]
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.binary(max_size=8),
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(st.characters()), children, max_size=3),
-    max_leaves=8,
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.dictionaries(st.text(st.characters()), VALUES, max_size=4))
-def test_a_repair_changes_only_what_must_be(attributes: dict[str, Any]) -> None:
-    repairs = Repairs()
-    repaired = repairs.attributes(attributes)
-    assert len(repaired) == len(attributes)
-    if repairs.count == 0:
-        assert repaired is attributes
-    again = Repairs()
-    assert again.attributes(repaired) is repaired
-    assert again.count == 0
-    encoded = encode_logs(logs_of([attributes]))
-    assert encoded.dropped == ()
-    assert encoded.repaired == repairs.count
