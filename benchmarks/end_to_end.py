@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import Headline, parser, report
+from telemetry_corpus import Corpus
 
 from otelwarden.testing import FaultyReceiver
 
@@ -226,10 +227,12 @@ def figures(cpu_ratio: float | None, app_thread: float | None) -> list[Headline]
 
 def write_corpus(path: Path, spans: int, *, seed: int, dirty: float) -> list[str]:
     """Writes a fresh corpus; the values planted in it."""
-    command = [sys.executable, str(HERE / "telemetry_corpus.py"), str(path), str(spans), str(seed), str(dirty)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    with path.open(encoding="utf-8") as lines:
-        return [label["value"] for line in lines for label in json.loads(line)["labels"]]
+    planted = []
+    with path.open("w", encoding="utf-8") as file:
+        for span in Corpus(seed, dirty=dirty).spans(spans):
+            planted += [label.value for label in span.labels]
+            file.write(json.dumps({"name": span.name, "attributes": span.attributes}) + "\n")
+    return planted
 
 
 @contextmanager

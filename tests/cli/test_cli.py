@@ -1,0 +1,109 @@
+"""The `otelwarden` command as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from otelwarden.audit import AuditTrail
+from otelwarden.cli import main
+from otelwarden.core import Runtime
+from otelwarden.schemas import schema_names
+
+COMMAND = [str(Path(sys.executable).with_name("otelwarden"))]
+GOOD = {
+    "exporters": {"failover": {}},
+    "service": {"pipelines": {"traces": {"exporters": ["failover"]}}},
+}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def trail(tmp_path: Path) -> Path:
+    runtime = Runtime()
+    trail = AuditTrail(tmp_path / "audit", runtime=runtime)
+    runtime.observe(trail)
+    for number in range(5):
+        runtime.emit("quota", "drop", "rate", tenant=f"tenant-{number}", signal="traces")
+    assert trail.close()
+    return tmp_path / "audit"
+
+
+def test_validate_a_good_file(tmp_path: Path) -> None:
+    file = tmp_path / "good.yaml"
+    file.write_text(yaml.safe_dump(GOOD), encoding="utf-8")
+    done = run("validate", str(file))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{file}: good\n", "")
+
+
+def test_validate_names_every_fault(tmp_path: Path) -> None:
+    bad, good = tmp_path / "bad.yaml", tmp_path / "good.yaml"
+    good.write_text(yaml.safe_dump(GOOD), encoding="utf-8")
+    bad.write_text("service: {pipelines: {traces: {exporters: [nowhere]}}}\ncolour: red\n", encoding="utf-8")
+    done = run("validate", str(bad), str(good))
+    assert done.returncode == 1
+    assert f"{bad}:/colour: unknown key; given 'colour'; allowed: exporters" in done.stderr
+    assert f"{good}: good" in done.stdout
+
+
+def test_validate_a_file_that_is_not_there(tmp_path: Path) -> None:
+    done = run("validate", str(tmp_path / "nowhere.yaml"))
+    assert done.returncode == 1
+    assert "cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize("name", schema_names())
+def test_a_schema_stands_on_its_own(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", name]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    # Without a registry every reference must be found inside.
+    list(jsonschema.Draft202012Validator(schema).iter_errors({}))
+
+
+def test_the_bundled_schema_judges_like_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    validator = jsonschema.Draft202012Validator(json.loads(capsys.readouterr().out))
+    assert validator.is_valid(GOOD)
+    assert not validator.is_valid({**GOOD, "processors": {"tenancy": {"unknown": "maybe"}}})
+    assert not validator.is_valid({**GOOD, "processors": {"quota": {"default": {"traces": {"rat": "5/s"}}}}})
+    assert not validator.is_valid({**GOOD, "exporters": {"failover": {"endpoints": [{"ur": "x"}]}}})
+
+
+def test_verify_an_honest_trail(trail: Path) -> None:
+    done = run("audit", "verify", str(trail))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "OK" in done.stdout
+    assert "rollback" in done.stdout
+
+
+def test_verify_a_changed_trail(trail: Path) -> None:
+    (file,) = trail.glob("*/records-*.jsonl")
+    file.write_bytes(file.read_bytes().replace(b"tenant-3", b"tenant-4"))
+    done = run("audit", "verify", str(trail), "--json")
+    assert done.returncode == 1
+    verdict = json.loads(done.stdout)
+    assert verdict["status"] == "TAMPERED"
+    assert verdict["streams"][0]["sequence"] is not None
+
+
+def test_verify_what_is_not_there(tmp_path: Path) -> None:
+    done = run("audit", "verify", str(tmp_path / "nowhere"))
+    assert done.returncode == 2
+    assert "cannot be read" in done.stderr
+
+
+def test_help_and_no_command() -> None:
+    assert run("--help").returncode == 0
+    done = run()
+    assert done.returncode == 2
+    assert "usage" in done.stderr
