@@ -78,6 +78,59 @@ def test_any_value(body: Any) -> None:
     assert_as_public(body)
 
 
+DIRTY_TEXTS = st.text(st.characters(categories=["Cs", "Ll"]), max_size=4)
+DIRTY = st.recursive(
+    SCALARS
+    | DIRTY_TEXTS
+    | st.integers()
+    | st.integers(2**62, 2**65)
+    | st.sets(st.integers(0, 3))
+    | st.complex_numbers(),
+    lambda children: (
+        st.lists(children, max_size=4)
+        | st.dictionaries(DIRTY_TEXTS | st.sampled_from(["\ufffd", "\ufffd\ufffd"]), children, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+def repair(value: Any) -> tuple[Any, int]:
+    """What a value becomes by the words of the README, and how much of it changed."""
+    if isinstance(value, str):
+        text = "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in value)
+        return text, text != value
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value), 1
+    if isinstance(value, list):
+        pairs = [repair(each) for each in value]
+        return [each for each, _ in pairs], sum(count for _, count in pairs)
+    if isinstance(value, dict):
+        repaired: dict[str, Any] = {}
+        changes = 0
+        for key, each in value.items():
+            name, renamed = repair(key)
+            while renamed and (name in value or name in repaired):
+                name += "\ufffd"
+            repaired[name], changed = repair(each)
+            changes += renamed + changed
+        return repaired, changes
+    return (str(value), 1) if isinstance(value, (set, complex)) else (value, 0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(DIRTY)
+def test_a_repair_changes_only_what_must_be(value: Any) -> None:
+    expected, changes = repair(value)
+    records = log_of(value)
+    encoded = encode_logs(records)
+    assert (encoded.repaired, encoded.dropped) == (2 * changes, ())
+    if changes == 0:
+        assert encoded.body == public_logs(records).SerializeToString()
+    else:
+        record = record_of(encoded.body)
+        assert repr(plain(record.body)) == repr(plain(record.attributes[0].value)) == repr(expected)
+
+
 class Text(str):
     def __str__(self) -> str:
         return "something else"
