@@ -89,7 +89,7 @@ class Endpoint:
             try:
                 values["timeout"] = parse_duration(values["timeout"])
             except ConfigError as error:
-                faults += [replace(fault, pointer="/timeout") for fault in error.faults]
+                faults += [fault.within("/timeout") for fault in error.faults]
         if faults:
             raise ConfigError(faults)
         return cls(**values)
@@ -207,7 +207,7 @@ def parse_endpoints(given: Any) -> tuple[Endpoint, ...]:
         try:
             endpoint = _parse(each)
         except ConfigError as error:
-            faults += [replace(fault, pointer=f"/endpoints/{position}{fault.pointer}") for fault in error.faults]
+            faults += [fault.within(f"/endpoints/{position}") for fault in error.faults]
             continue
         if any(endpoint.url.rstrip("/") == other.url.rstrip("/") for other in endpoints):
             faults.append(Fault(pointer=f"/endpoints/{position}/url", message="listed twice", given=endpoint.url))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 120
@@ -28,6 +28,12 @@ class Fault:
     """The value that was refused; None when a value is missing."""
     allowed: str = ""
     """What would have been accepted."""
+
+    def within(self, pointer: str, *, file: str = "") -> Fault:
+        """This fault of a part, as one of the whole in which the part stands at `pointer`. Other files stay their own."""
+        if self.file:
+            return self
+        return replace(self, pointer=pointer + self.pointer, file=file)
 
     def __str__(self) -> str:
         where = ":".join(part for part in (self.file, self.pointer or ("/" if self.file else "")) if part)

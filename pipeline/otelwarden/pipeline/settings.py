@@ -186,17 +186,7 @@ class _Reader:
 
     def _adopt(self, error: ConfigError, pointer: str) -> None:
         """Takes over what a component says of its block; faults in other files keep their place."""
-        for fault in error.faults:
-            where = "" if fault.file else pointer
-            self.faults.append(
-                Fault(
-                    file=fault.file or self._file,
-                    pointer=where + fault.pointer,
-                    message=fault.message,
-                    given=fault.given,
-                    allowed=fault.allowed,
-                )
-            )
+        self.faults += [fault.within(pointer, file=self._file) for fault in error.faults]
 
     def _pipeline(self, signal: Signal, raw: Mapping[str, Any]) -> PipelineSettings:
         pointer = f"/service/pipelines/{signal}"

@@ -78,13 +78,4 @@ class AuditConfig:
         try:
             return cls(**values)
         except ConfigError as error:
-            raise ConfigError(
-                Fault(
-                    file=file,
-                    pointer=pointer + fault.pointer,
-                    message=fault.message,
-                    given=fault.given,
-                    allowed=fault.allowed,
-                )
-                for fault in error.faults
-            ) from None
+            raise ConfigError(fault.within(pointer, file=file) for fault in error.faults) from None

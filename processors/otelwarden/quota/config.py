@@ -77,7 +77,7 @@ def _read_rate(given: Any, faults: list[Fault]) -> float:
     try:
         rate = parse_rate(given)
     except ConfigError as error:
-        faults += _below("/rate", error)
+        faults += [fault.within("/rate") for fault in error.faults]
         return 1.0
     faults += _rate_faults(rate)
     return rate
@@ -94,13 +94,6 @@ def _burst_faults(burst: Any) -> list[Fault]:
     if burst is None or (isinstance(burst, int) and not isinstance(burst, bool) and burst >= 1):
         return []
     return [Fault(pointer="/burst", message="not a burst", given=burst, allowed=_BURST_ALLOWED)]
-
-
-def _below(pointer: str, error: ConfigError) -> list[Fault]:
-    return [
-        Fault(pointer=pointer + fault.pointer, message=fault.message, given=fault.given, allowed=fault.allowed)
-        for fault in error.faults
-    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +133,7 @@ class TenantLimits:
             try:
                 limit = signal_limits(settings, signal, over)
             except ConfigError as error:
-                faults += _below(f"/{signal}", error)
+                faults += [fault.within(f"/{signal}") for fault in error.faults]
             else:
                 if limit is not None:
                     limits[signal] = limit
@@ -211,7 +204,7 @@ class QuotaConfig:
             try:
                 default = TenantLimits.from_mapping(given)
             except ConfigError as error:
-                faults += _below("/default", error)
+                faults += [fault.within("/default") for fault in error.faults]
         found = {fault.pointer for fault in faults}
         # The schema knows keys and types, the code knows ranges and says more; each place is named once.
         faults += [fault for fault in schema_faults(settings, "quota") if fault.pointer not in found]

@@ -98,10 +98,7 @@ class TenancyConfig:
         try:
             return cls(**values)
         except ConfigError as error:
-            raise ConfigError(
-                Fault(file=file, pointer=pointer + f.pointer, message=f.message, given=f.given, allowed=f.allowed)
-                for f in error.faults
-            ) from None
+            raise ConfigError(fault.within(pointer, file=file) for fault in error.faults) from None
 
 
 def _as_document(config: TenancyConfig) -> dict[str, Any]:
