@@ -104,3 +104,25 @@ DOCUMENTS = [file for file in ROOT.rglob("*.md") if not {".venv", "node_modules"
 def test_links_lead_somewhere(file: Path) -> None:
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", file.read_text(encoding="utf-8")):
         assert (file.parent / target).exists(), f"{file.name} links to {target}"
+
+
+def test_the_stage_of_the_architecture_page() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (program,) = blocks("python", text)
+    setup = """
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from otelwarden.core import default_runtime
+from otelwarden.testing import RecordingSpanExporter
+
+next_exporter = RecordingSpanExporter()
+"""
+    use = """
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+for name in ("GET /healthz", "GET /orders"):
+    provider.get_tracer("t").start_span(name).end()
+print([span.name for span in next_exporter.spans], dict(default_runtime().balances()[0].dropped))
+"""
+    run = subprocess.run([sys.executable, "-c", setup + program + use], capture_output=True, text=True, timeout=60)
+    assert run.stdout == "['GET /orders'] {'health_check': 1}\n", run.stderr
