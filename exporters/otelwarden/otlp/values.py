@@ -13,6 +13,7 @@ from otelwarden.otlp.wire import (
     MIN_INT64,
     VARINTS,
     delimited,
+    optional,
     pack_double,
     signed_varint,
     varint,
@@ -26,7 +27,7 @@ MAX_BYTES: Final = 20 << 20
 """Bytes of the values in one list or mapping: the largest request that a Collector takes unless told otherwise."""
 
 MAX_BYTES_CUT: Final = 256 << 10
-"""The same for one that had to be cut: it may contain itself, and more than once."""
+"""The same for one that goes too deep or is too large: it may contain itself, and more than once."""
 
 _CONTAINER: Final = 6
 """Bytes of the tags and lengths of a list or mapping of some size."""
@@ -169,7 +170,7 @@ class _Nested:
             full = self._bytes_left < 0
             self._bytes_left -= len(name)
             encoded = self._instead(TOO_LARGE) if full else self._value(value, room)
-            pair = (delimited(_KEY, name) if name else b"") + delimited(_VALUE, encoded)
+            pair = optional(_KEY, name) + delimited(_VALUE, encoded)
             parts += _ITEM, varint(len(pair)), pair
             if full:
                 break
