@@ -47,6 +47,7 @@ def _receivers() -> Iterator[_Receivers]:
 def pair(_receivers: _Receivers) -> Iterator[list[FaultyReceiver]]:
     """Two receivers that are well and have received nothing."""
     receivers = _receivers.take(2)
+    _wait_for_probes_to_end()
     for receiver in receivers:
         receiver.forget()
     yield receivers
@@ -56,6 +57,14 @@ def pair(_receivers: _Receivers) -> Iterator[list[FaultyReceiver]]:
             receiver.clear_fault()
         except Exception:
             receiver.restart()
+
+
+def _wait_for_probes_to_end() -> None:
+    """A probe of the test before, still under way, would be taken for a request of this one."""
+    deadline = time.monotonic() + 10
+    while any(thread.name == "otelwarden-failover-probe" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline, "a probe outlived its pool"
+        time.sleep(0.005)
 
 
 @dataclass
