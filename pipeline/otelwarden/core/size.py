@@ -78,7 +78,11 @@ def size_of_attributes(attributes: Mapping[str, Any]) -> int:
     """The size of a mapping of attributes."""
     total = 32 * len(attributes)
     for value in attributes.values():
-        total += len(value) if type(value) is str else size_of_value(value)
+        kind = type(value)
+        if kind is str:
+            total += len(value)
+        else:
+            total += 8 if kind is int else size_of_value(value)
     return total
 
 
