@@ -30,7 +30,7 @@ class Fault:
     """What would have been accepted."""
 
     def within(self, pointer: str, *, file: str = "") -> Fault:
-        """This fault of a part, as one of the whole in which the part stands at `pointer`. Other files stay their own."""
+        """This fault of a part, as one of the whole where the part stands at `pointer`; other files stay their own."""
         if self.file:
             return self
         return replace(self, pointer=pointer + self.pointer, file=file)
