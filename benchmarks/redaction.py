@@ -153,6 +153,10 @@ HOSTILE = {
     "phone signs": "+1-",
     "PEM heads": "-----BEGIN PRIVATE KEY-----",
     "context": "phone ssn twilio 1",
+    "percent signs": "%2525",
+    "encoded e-mails": "a%40a.a%20",
+    "plus signs": "4=4+",
+    "base64": "eyJhIjoiYmNkZWZnaGkifQ ",
 }
 
 

@@ -274,7 +274,7 @@ class Document:
             names[index] = len(self.names)
             self.names.append((name, own))
         facts = own if path == name else self._keys.facts(path)
-        return (*inherited, facts) if facts.detectors or facts.ruled else inherited
+        return (*inherited, facts) if facts.tells else inherited
 
 
 def _text_of(value: Any) -> str:

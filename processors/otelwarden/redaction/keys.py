@@ -22,9 +22,14 @@ class KeyFacts(NamedTuple):
     """Whether a rule names it without naming a detector, so that its whole value is a hit."""
 
     @property
+    def tells(self) -> bool:
+        """Whether the key tells something about the value."""
+        return bool(self.detectors) or self.ruled
+
+    @property
     def is_plain(self) -> bool:
         """Whether the key tells nothing."""
-        return not (self.detectors or self.hits or self.ruled)
+        return not (self.tells or self.hits)
 
 
 class KeyTable:

@@ -34,6 +34,9 @@ class _Claim(NamedTuple):
     end: int
     rule: Rule
     text: str
+    """What the detector would put in its place."""
+    decoded: str
+    """What was found, when it is encoded."""
 
 
 class _Book:
@@ -125,9 +128,10 @@ class Redactor:
         return redaction if redaction.counts else None
 
     def redact_text(self, text: str, signal: Signal, tenant: str, *, key: str = "") -> str:
-        """A single text, redacted; empty when a rule deletes it."""
+        """A single text, redacted, as if it stood under `key`; empty when a rule deletes it."""
         document = self.document()
-        document.text(key, text)
+        facts = self.keys.facts(key)
+        document.value(key, text, (facts,) if facts.tells else ())
         redaction = self.redact(document, signal, tenant)
         new = text if redaction is None else redaction.edits.texts.get(0, text)
         return "" if new is DELETED else new
@@ -149,11 +153,12 @@ class Redactor:
             return None
         allowed = self._allowed_values
         claims: list[_Claim] = []
-        for _, start, end, detector in hits:
+        for _, start, end, detector, decoded in hits:
             rule = book.rule_for(detector, key)
-            if rule is None or (allowed and data[start:end].decode() in allowed):
+            if rule is None or (allowed and (decoded or data[start:end].decode()) in allowed):
                 continue
-            claims.append(_Claim(start, end, rule, DEFAULT_TEXT if detector == _WHOLE else self._texts[detector]))
+            text = DEFAULT_TEXT if detector == _WHOLE else self._texts[detector]
+            claims.append(_Claim(start, end, rule, text, decoded))
         if not claims:
             return None
         if len(claims) > 1:
@@ -206,7 +211,10 @@ def _apply(data: bytes, claims: list[_Claim], counts: dict[Rule, int]) -> Any:
             winner = min(claims[at:following], key=_decides)
         at = following
         counts[winner.rule] = counts.get(winner.rule, 0) + 1
-        new = winner.rule.action.apply(data[start:end].decode(), winner.text)
+        # An action is about what was found, not about how it was written: a card number is masked alike, whether its
+        # blanks are blanks or `%20`.
+        whole = winner.decoded and (winner.start, winner.end) == (start, end)
+        new = winner.rule.action.apply(winner.decoded if whole else data[start:end].decode(), winner.text)
         if new is DELETED:
             deleted = True
             continue

@@ -13,22 +13,24 @@ from typing import Any, Final, NamedTuple
 
 from otelwarden.core import ConfigError, Fault
 from otelwarden.redaction.catalogue import Detector, words_of_key
+from otelwarden.redaction.encodings import GATE, WIDE_GATE, View, views
+from otelwarden.redaction.finder import Finder
 from otelwarden.redaction.patterns import (
     SEPARATOR,
     Gate,
     characters_from,
     compile_pattern,
-    group_count,
-    is_anchored,
     is_characterwise,
     matches,
-    whole_characters,
 )
-from otelwarden.redaction.validators import VALIDATORS, entropy, secret_value
+from otelwarden.redaction.validators import secret_value
 
 _MAX_OVERLAP: Final = 64
 """Bytes of a refused candidate within which another is looked for. Longer ones are passed over: retrying at each byte
 of a long run would be quadratic."""
+
+ENCODED: Final = -1
+"""Stands among the candidates for something encoded."""
 
 
 class Hit(NamedTuple):
@@ -41,6 +43,8 @@ class Hit(NamedTuple):
     end: int
     detector: int
     """Number of the detector, in the order they were given to the scanner."""
+    decoded: str = ""
+    """What was found, when it is encoded in the text."""
 
 
 class Joined(NamedTuple):
@@ -81,55 +85,6 @@ def join_texts(texts: Sequence[str], data: bytes | None = None) -> Joined:
     return Joined(data, starts, ends)
 
 
-class _Finder:
-    """One detector, compiled."""
-
-    def __init__(self, number: int, detector: Detector) -> None:
-        self.number = number
-        self.detector = detector
-        pattern = detector.pattern
-        self.characters = not detector.catalogued and pattern is not None and is_characterwise(pattern)
-        gate = detector.gate_pattern
-        self.anchored = pattern is not None and (is_anchored(pattern) or (gate is not None and is_anchored(gate)))
-        self.groups = range(1, 1 + (group_count(pattern) if pattern is not None else 0))
-        self.pattern = None if pattern is None else compile_pattern(pattern, characters=self.characters)
-        self.validate = VALIDATORS[detector.validator] if detector.validator else None
-        words = detector.word_pattern
-        self.words = None if words is None else compile_pattern(words)
-        # And an underscore on either side, which the pattern takes in.
-        self.longest_word = max(map(len, detector.words), default=0) + 2
-        self.key = None if detector.key_pattern is None else compile_pattern(detector.key_pattern)
-        self.key_value = None if detector.key_value is None else compile_pattern(detector.key_value, characters=True)
-
-    def confirm(self, data: bytes, match: Any, low: int, high: int, *, in_context: bool) -> tuple[int, int] | None:
-        """The range of the hit that a match is; None when it is refused."""
-        start, end = match.span()
-        for group in self.groups:
-            if match.start(group) >= 0:
-                start, end = match.span(group)
-                break
-        if self.validate is not None:
-            end = self.validate(data, start, end)
-            if end <= start:
-                return None
-        if self.detector.min_entropy and entropy(data[start:end]) < self.detector.min_entropy:
-            return None
-        if self.words is not None and not in_context and not self._word_is_near(data, start, end, low, high):
-            return None
-        if data[start] < 0x80 and (end == len(data) or data[end] < 0x80):
-            return start, end
-        return whole_characters(data, start, end)
-
-    def _word_is_near(self, data: bytes, start: int, end: int, low: int, high: int) -> bool:
-        words: Any = self.words
-        distance, reach = self.detector.distance, self.detector.distance + self.longest_word
-        before = words.finditer(data, max(low, start - reach), start)
-        if any(word.end() >= start - distance for word in before):
-            return True
-        after = words.search(data, end, min(high, end + reach))
-        return after is not None and after.start() <= end + distance
-
-
 class Scanner:
     """Detectors, compiled; holds no state of a scan, so threads may share it.
 
@@ -142,8 +97,10 @@ class Scanner:
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self.detectors = tuple(detectors)
-        self._finders = [_Finder(number, detector) for number, detector in enumerate(self.detectors)]
-        gates: dict[tuple[bool, bool], list[tuple[int, str]]] = {}
+        self._finders = [Finder(number, detector) for number, detector in enumerate(self.detectors)]
+        self._encoding = WIDE_GATE if any(not detector.catalogued for detector in self.detectors) else GATE
+        self._encoded = compile_pattern(self._encoding)
+        gates: dict[tuple[bool, bool], list[tuple[int, str]]] = {(False, False): [(ENCODED, self._encoding)]}
         for finder in self._finders:
             gate = finder.detector.gate_pattern
             if gate is not None:
@@ -162,10 +119,19 @@ class Scanner:
         Args:
             candidates: what `single_gate` said about the joined text, if it was asked already.
         """
-        hits: list[Hit] = []
         if candidates is None:
             candidates = [n for gate in self._joined_gates for n in gate.match(joined.data) or ()]
+        hits: list[Hit] = []
+        self._find(joined, candidates, hits)
+        if ENCODED in candidates:
+            self._find_encoded(joined, hits)
+        return hits
+
+    def _find(self, joined: Joined, candidates: Sequence[int], hits: list[Hit]) -> None:
+        """Adds what stands in the texts as they are."""
         for number in candidates:
+            if number == ENCODED:
+                continue
             finder = self._finders[number]
             if finder.words is not None:
                 self._find_near_words(finder, joined, hits)
@@ -176,8 +142,22 @@ class Scanner:
                 # A copy, as `^` must see the text begin.
                 data = joined.data[start:end]
                 for number in gate.match(data) or ():
-                    self._find(self._finders[number], data, 0, 0, end - start, text, hits)
-        return hits
+                    self._find_in_text(self._finders[number], data, 0, 0, end - start, text, hits)
+
+    def _find_encoded(self, joined: Joined, hits: list[Hit]) -> None:
+        """Adds what the texts say when they are decoded."""
+        data, starts, ends = joined
+        at = 0
+        while (match := self._encoded.search(data, at)) is not None:
+            text = bisect_right(starts, match.start()) - 1
+            for view in views(data[starts[text] : ends[text]]):
+                inner = Joined(view.data, [0], [len(view.data)])
+                found: list[Hit] = []
+                self._find(inner, [n for gate in self._joined_gates for n in gate.match(view.data) or ()], found)
+                hits += (_from_view(hit, view, text) for hit in found)
+            if text + 1 == len(starts):
+                return
+            at = starts[text + 1]
 
     def scan_under_key(self, joined: Joined, text: int, detectors: Iterable[int], hits: list[Hit]) -> None:
         """Adds what the key of a text makes a hit.
@@ -185,16 +165,24 @@ class Scanner:
         Args:
             detectors: the ones that `detectors_of_key` named.
         """
-        low, high = joined.starts[text], joined.ends[text]
+        data = joined.data[joined.starts[text] : joined.ends[text]]
+        in_part = []
         for number in detectors:
             finder = self._finders[number]
-            if finder.key is None:
-                self._find_in_context(finder, joined.data[low:high], text, hits)
-            elif finder.key_value is not None:
-                data = joined.data[low:high]
-                hits += (Hit(text, match.start(), match.end(), number) for match in matches(finder.key_value, data))
-            elif secret_value(joined.data, low, high) > low:
-                hits.append(Hit(text, 0, high - low, number))
+            if finder.key is None or finder.key_value is not None:
+                in_part.append(finder)
+            elif secret_value(data, 0, len(data)):
+                hits.append(Hit(text, 0, len(data), number))
+        if not in_part:
+            return
+        for finder in in_part:
+            hits += (Hit(text, *span, finder.number) for span in finder.spans_under_key(data))
+        if self._encoded.search(data) is None:
+            return
+        for view in views(data):
+            for finder in in_part:
+                found = (Hit(0, *span, finder.number) for span in finder.spans_under_key(view.data))
+                hits += (_from_view(hit, view, text) for hit in found)
 
     def detectors_of_key(self, key: str) -> tuple[int, ...]:
         """The detectors for which a key is evidence: by its name, or as the context of their pattern."""
@@ -206,7 +194,7 @@ class Scanner:
             or (finder.key is None and finder.words is not None and finder.words.search(name) is not None)
         )
 
-    def _find_in_joined(self, finder: _Finder, joined: Joined, hits: list[Hit]) -> None:
+    def _find_in_joined(self, finder: Finder, joined: Joined, hits: list[Hit]) -> None:
         data, starts, ends = joined
         finditer = finder.pattern.finditer  # type: ignore[union-attr]  # a candidate has a pattern
         at, matches_from_here = 0, finditer(data)
@@ -221,28 +209,30 @@ class Scanner:
             # It reaches into the next text, or begins with the separator before it: let the single text decide.
             if start >= ends[text]:
                 text += 1
-            self._find(finder, data, max(at, starts[text]), starts[text], ends[text], text, hits)
+            self._find_in_text(finder, data, max(at, starts[text]), starts[text], ends[text], text, hits)
             if text + 1 == len(starts):
                 return
             at = starts[text + 1]
             matches_from_here = finditer(data, at)
 
-    def _find_near_words(self, finder: _Finder, joined: Joined, hits: list[Hit]) -> None:
+    def _find_near_words(self, finder: Finder, joined: Joined, hits: list[Hit]) -> None:
         """As `_find_in_joined`, in the texts that have one of the words which the detector needs."""
         data, starts, ends = joined
         done = -1
         for word in matches(finder.words, data):
             text = bisect_right(starts, word.start()) - 1
             if text != done:
-                self._find(finder, data, starts[text], starts[text], ends[text], text, hits)
+                self._find_in_text(finder, data, starts[text], starts[text], ends[text], text, hits)
                 done = text
 
-    def _find(self, finder: _Finder, data: bytes, at: int, low: int, high: int, text: int, hits: list[Hit]) -> None:
+    def _find_in_text(
+        self, finder: Finder, data: bytes, at: int, low: int, high: int, text: int, hits: list[Hit]
+    ) -> None:
         search = finder.pattern.search  # type: ignore[union-attr]  # a candidate has a pattern
         while (match := search(data, at, high)) is not None:
             at = self._take(finder, data, match, low, high, text, hits)
 
-    def _take(self, finder: _Finder, data: bytes, match: Any, low: int, high: int, text: int, hits: list[Hit]) -> int:
+    def _take(self, finder: Finder, data: bytes, match: Any, low: int, high: int, text: int, hits: list[Hit]) -> int:
         """Adds the hit that a match is, if it is one; where to go on."""
         start: int
         end: int
@@ -254,16 +244,6 @@ class Scanner:
             hits.append(Hit(text, found[0] - low, found[1] - low, finder.number))
             return min(end, max(found[1], start + 1))
         return end if end - start > _MAX_OVERLAP else characters_from(data, start + 1)
-
-    def _find_in_context(self, finder: _Finder, data: bytes, text: int, hits: list[Hit]) -> None:
-        search = finder.pattern.search  # type: ignore[union-attr]  # context words are about a pattern
-        at = 0
-        while (match := search(data, at)) is not None:
-            start, end = match.span()
-            found = None if end == start else finder.confirm(data, match, 0, len(data), in_context=True)
-            if found is not None:
-                hits.append(Hit(text, *found, finder.number))
-            at = characters_from(data, max(start + 1, end if found is not None else 0))
 
     def _check_samples(self) -> None:
         """Refuses detectors that fail on their own examples: RE2 reports a full automaton as "no match"."""
@@ -288,3 +268,9 @@ class Scanner:
         if key:
             self.scan_under_key(joined, 0, self.detectors_of_key(key), hits)
         return any(hit.detector == detector for hit in hits)
+
+
+def _from_view(hit: Hit, view: View, text: int) -> Hit:
+    """The hit in the text itself that a hit in one of its views is."""
+    says = view.data[hit.start : hit.end].decode("utf-8", "replace")
+    return Hit(text, *view.source(hit.start, hit.end), hit.detector, says)
