@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -216,6 +217,19 @@ def test_a_clean_log_record_passes_untouched() -> None:
     provider.get_logger("t").emit(LogRecord(body={"a": ["b", 1, None]}, attributes={"x": "y"}))
     RedactionLogRecordExporter(memory, policy=POLICIES, runtime=Runtime()).export(plain.get_finished_logs())
     assert memory.get_finished_logs()[0] is plain.get_finished_logs()[0]
+
+
+@pytest.mark.parametrize("body", ["jane@example.com", ["jane@example.com"], {"a": ["jane@example.com"]}], ids=repr)
+def test_a_body_that_is_deleted_is_none(tmp_path: Path, body: Any) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("rules: [{id: a, match: {entities: [EMAIL]}, action: {delete: {}}}]", encoding="utf-8")
+    memory = InMemoryLogRecordExporter()
+    provider = LoggerProvider()
+    exporter = RedactionLogRecordExporter(memory, policy=[path], runtime=Runtime())
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    provider.get_logger("t").emit(LogRecord(body=body, attributes={"mails": ["jane@example.com"], "x": "y"}))
+    (left,) = memory.get_finished_logs()
+    assert (left.log_record.body, dict(left.log_record.attributes or {})) == (None, {"x": "y"})
 
 
 def test_the_tag_of_the_tenant_is_left_alone() -> None:

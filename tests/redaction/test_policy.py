@@ -63,6 +63,35 @@ def test_delete_deletes_the_field(tmp_path: Path) -> None:
     assert redaction.edits.texts[0] is DELETED
 
 
+@pytest.mark.parametrize(
+    ("match", "value", "left"),
+    [
+        ({"keys": ["header"]}, ["Bearer x"], None),
+        ({"keys": ["header"]}, ("a", None, "", "b"), None),
+        ({"keys": ["header"]}, [True, 3, 2.5, b"x", ["y"]], None),
+        ({"keys": ["header"]}, {"a": [{"b": "x"}], "c": False}, None),
+        ({"keys": ["header"]}, True, None),
+        ({"keys": ["header"]}, [], []),
+        (CARD, ["4242424242424242", "4000056655665556"], None),
+        (CARD, ["4242424242424242", "x"], ["x"]),
+        (CARD, ["4242424242424242", False], [False]),
+        (CARD, [["4242424242424242"], "x"], ["x"]),
+        (CARD, {"a": {"b": "4242424242424242"}}, None),
+        (CARD, [], []),
+    ],
+)
+def test_delete_leaves_no_hollow_field(tmp_path: Path, match: Any, value: Any, left: Any) -> None:
+    policy = load(tmp_path, {"rules": [rule("gone", match, {"delete": {}})]})
+    expected = {"other": "x"} if left is None else {"header": left, "other": "x"}
+    assert redact(policy, {"header": value, "other": "x"}) == expected
+
+
+def test_keys_choose_values_of_any_type(tmp_path: Path) -> None:
+    policy = load(tmp_path, {"rules": [rule("u", {"keys": ["a"]}, {"replace": {"text": "X"}})]})
+    fields = {"a": [True, None, 1, "x"], "b": True}
+    assert redact(policy, fields) == {"a": ["X", None, "X", "X"], "b": True}
+
+
 def test_the_higher_priority_decides_then_the_stricter_action(tmp_path: Path) -> None:
     rules = [
         rule("mask", CARD, {"mask": {"keep_last": 4}}),

@@ -68,10 +68,20 @@ Node: TypeAlias = "int | Leaf | Elements | Fields"
 """A value: the number of its text when it is of type `str`, -1 when it has none."""
 
 
-def _rebuild(node: Node, value: Any, edits: Edits) -> Any:
+def rebuild(node: Node, value: Any, edits: Edits) -> Any:
+    """What becomes of a value; `DELETED` when all that was in it is deleted."""
     if type(node) is int:
         return edits.texts.get(node, value)
-    return node.rebuild(edits)  # type: ignore[union-attr]  # not an int
+    new = node.rebuild(edits)  # type: ignore[union-attr]  # not an int
+    return DELETED if new is not value and _is_hollow(new) else new
+
+
+def _is_hollow(value: Any) -> bool:
+    """Whether a list or mapping from which something was deleted has nothing left that could tell anything."""
+    if not isinstance(value, (list, tuple, dict)):
+        return False
+    left = value.values() if isinstance(value, dict) else value
+    return all(item is None or item == "" for item in left)
 
 
 class Elements:
@@ -86,7 +96,7 @@ class Elements:
 
     def rebuild(self, edits: Edits) -> Any:
         """The sequence itself, or another one when something in it changed."""
-        new = [_rebuild(node, value, edits) for node, value in zip(self._nodes, self._values, strict=True)]
+        new = [rebuild(node, value, edits) for node, value in zip(self._nodes, self._values, strict=True)]
         if all(a is b for a, b in zip(new, self._values, strict=True)):
             return self._original
         left = [value for value in new if value is not DELETED]
@@ -122,7 +132,7 @@ class Fields:
         for index, ((key, value), node) in enumerate(zip(self._items, self._nodes, strict=True)):
             if renamed and index in self._names:
                 key = edits.names.get(self._names[index], key)
-            result = _rebuild(node, value, edits)
+            result = rebuild(node, value, edits)
             if key is DELETED or result is DELETED:
                 continue
             while key in new:  # two keys that became equal
@@ -221,7 +231,7 @@ class Document:
         kind = type(value)
         if kind is str:
             return self._keyed_text(path, value, inherited)
-        if value is None or kind is bool:
+        if value is None or (kind is bool and not any(facts.ruled for facts in inherited)):
             return _KEPT
         if isinstance(value, Mapping):
             return self._fields(value, path, inherited, depth)

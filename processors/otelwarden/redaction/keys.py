@@ -14,6 +14,7 @@ MAX_KEYS: Final = 8192
 class KeyFacts(NamedTuple):
     """What is known about one key."""
 
+    key: str
     detectors: tuple[int, ...]
     """Detectors for which it is evidence."""
     hits: tuple[Hit, ...]
@@ -53,6 +54,7 @@ class KeyTable:
 
     def _learn(self, key: str) -> KeyFacts:
         facts = KeyFacts(
+            key=key,
             detectors=self._scanner.detectors_of_key(key),
             hits=tuple(self._scanner.scan(join_texts([key]))),
             ruled=self._is_ruled(key),

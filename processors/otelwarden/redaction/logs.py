@@ -23,7 +23,7 @@ from otelwarden.core import (
     item_ids,
 )
 from otelwarden.redaction.actions import DELETED
-from otelwarden.redaction.document import Document, Edits, Unscannable
+from otelwarden.redaction.document import Document, Edits, Unscannable, rebuild
 from otelwarden.redaction.envelopes import Envelopes, text_or_empty
 from otelwarden.redaction.evidence import Evidence
 from otelwarden.redaction.policy import PolicySource, RedactionPolicy, policy_of
@@ -74,7 +74,7 @@ class _RecordParts:
     def rebuild(self, edits: Edits) -> dict[str, Any]:
         """The arguments of `copy_log` for what changed."""
         log = self._log
-        body = edits.texts.get(self._body, log.body) if isinstance(self._body, int) else self._body.rebuild(edits)
+        body = rebuild(self._body, log.body, edits)
         attributes = self._attributes.rebuild(edits)
         return {
             "body": None if body is DELETED else body,

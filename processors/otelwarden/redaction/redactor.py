@@ -15,9 +15,6 @@ from otelwarden.redaction.scanner import Hit, Scanner, encode_text, join_texts
 MAX_VALUE_LENGTH: Final = 1 << 20
 """Characters of the longest value that is scanned, unless configured; 1 MiB of ASCII takes 2 ms."""
 
-_WHOLE: Final = -1
-"""Stands for the detector in the hit of a rule that names a key and no detector."""
-
 
 class Redaction(NamedTuple):
     """What was decided about one item."""
@@ -52,10 +49,14 @@ class _Book:
 
     def rule_for(self, detector: int, key: str) -> Rule | None:
         """The rule that decides about a hit under a key."""
-        for rule in self._whole if detector == _WHOLE else self._by_detector[detector]:
+        for rule in self._by_detector[detector]:
             if rule.keys is None or rule.keys.match(key):
                 return rule
         return None
+
+    def whole_value_rule(self, key: str) -> Rule | None:
+        """The rule that decides about whatever stands under a key, at any depth."""
+        return next((rule for rule in self._whole if rule.keys is None or rule.keys.match(key)), None)
 
 
 class Redactor:
@@ -111,17 +112,25 @@ class Redactor:
         """
         joined = join_texts(document.texts, data)
         hits = self.scanner.scan(joined, candidates)
+        ruled: dict[int, list[str]] = {}
         for number, facts in document.keyed:
             self.scanner.scan_under_key(joined, number, facts.detectors, hits)
             if facts.ruled and document.texts[number]:
-                hits.append(Hit(number, 0, joined.ends[number] - joined.starts[number], _WHOLE))
-        if not hits and not document.names:
+                ruled.setdefault(number, []).append(facts.key)
+        if not hits and not ruled and not document.names:
             return None
         redaction = Redaction(Edits({}, {}), {})
         book = self._book(signal, tenant)
-        for number, found in _by_text(hits).items():
+        found = _by_text(hits)
+        for number in found.keys() | ruled.keys():
             data = joined.data[joined.starts[number] : joined.ends[number]]
-            new = self._rewrite(data, document.paths[number], found, book, redaction.counts)
+            claims = [
+                _Claim(0, len(data), rule, DEFAULT_TEXT, "")
+                for key in ruled.get(number, ())
+                if (rule := book.whole_value_rule(key)) is not None
+            ]
+            path = document.paths[number]
+            new = self._rewrite(data, path, found.get(number, ()), claims, book, redaction.counts)
             if new is not None:
                 redaction.edits.texts[number] = new
         self._rename(document.names, book, redaction)
@@ -147,18 +156,24 @@ class Redactor:
             book = self._books[name] = _Book(self.policy, signal, name[1])
         return book
 
-    def _rewrite(self, data: bytes, key: str, hits: list[Hit], book: _Book, counts: dict[Rule, int]) -> Any:
+    def _rewrite(
+        self,
+        data: bytes,
+        key: str,
+        hits: Sequence[Hit],
+        claims: list[_Claim],
+        book: _Book,
+        counts: dict[Rule, int],
+    ) -> Any:
         """The new text, `DELETED`, or None when nothing is to change."""
         if key in self._exempt or (self._allowed_keys is not None and self._allowed_keys.match(key)):
             return None
         allowed = self._allowed_values
-        claims: list[_Claim] = []
         for _, start, end, detector, decoded in hits:
             rule = book.rule_for(detector, key)
             if rule is None or (allowed and (decoded or data[start:end].decode()) in allowed):
                 continue
-            text = DEFAULT_TEXT if detector == _WHOLE else self._texts[detector]
-            claims.append(_Claim(start, end, rule, text, decoded))
+            claims.append(_Claim(start, end, rule, self._texts[detector], decoded))
         if not claims:
             return None
         if len(claims) > 1:
@@ -167,7 +182,7 @@ class Redactor:
 
     def _rename(self, names: list[tuple[str, KeyFacts]], book: _Book, redaction: Redaction) -> None:
         for number, (name, facts) in enumerate(names):
-            new = self._rewrite(encode_text(name), name, list(facts.hits), book, redaction.counts)
+            new = self._rewrite(encode_text(name), name, facts.hits, [], book, redaction.counts)
             if new is not None:
                 redaction.edits.names[number] = new
 
