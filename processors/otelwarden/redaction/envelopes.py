@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -21,29 +21,23 @@ _T = TypeVar("_T")
 _NO_EDITS: Final = Edits({}, {})
 
 
-class _Known(NamedTuple, Generic[_T]):
-    """What became of an envelope. Holds the original, whose `id` is ours as long as it lives."""
-
-    original: _T
-    redacted: _T
-
-
 class _Memory(Generic[_T]):
     """Redacts an object once and answers from memory when it comes again."""
 
     def __init__(self, redact: Callable[[_T, Signal, str], tuple[_T, dict[Rule, int]]], seen: Seen) -> None:
         self._redact = redact
         self._seen = seen
-        self._known: dict[Hashable, _Known[_T]] = {}
+        # What became of an envelope, beside the original, whose `id` is ours as long as it lives.
+        self._known: dict[Hashable, tuple[_T, _T]] = {}
 
     def get(self, original: _T, signal: Signal, tenant: str) -> _T:
         known = self._known.get((id(original), signal, tenant))
         if known is not None:
-            return known.redacted
+            return known[1]
         redacted, counts = self._redact(original, signal, tenant)
         if len(self._known) >= MAX_ENVELOPES:
             self._known = {}
-        self._known[id(original), signal, tenant] = _Known(original, redacted)
+        self._known[id(original), signal, tenant] = (original, redacted)
         if counts:
             self._seen(counts, signal, tenant)
         return redacted
