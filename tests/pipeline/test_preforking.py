@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from otelwarden.audit import verify
@@ -18,7 +19,7 @@ from otelwarden.testing import FaultyReceiver
 REQUESTS = 60
 
 APPLICATION = """
-import os
+import os, time
 from opentelemetry import trace
 from otelwarden.pipeline import configure
 from otelwarden.tenancy import use_tenant
@@ -31,6 +32,7 @@ def application(environ, start_response):
     with use_tenant("acme"), tracer.start_as_current_span(environ["PATH_INFO"]) as span:
         span.set_attribute("worker", os.getpid())
         span.set_attribute("note", "ask ada@example.com")
+        time.sleep(0.05)  # busy, so that the next request goes to another worker
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [str(os.getpid()).encode()]
 """
@@ -79,7 +81,9 @@ def test_each_worker_sends_and_proves_its_own(tmp_path: Path) -> None:
         ]
         server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
-            workers = {get(f"http://127.0.0.1:{port}/{number}") for number in range(REQUESTS)}
+            urls = [f"http://127.0.0.1:{port}/{number}" for number in range(REQUESTS)]
+            with ThreadPoolExecutor(8) as clients:
+                workers = set(clients.map(get, urls))
         finally:
             server.send_signal(signal.SIGTERM)
             _, errors = server.communicate(timeout=30)
