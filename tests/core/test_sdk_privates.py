@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import json
 import subprocess
 import sys
 from collections import deque
@@ -24,6 +25,7 @@ from opentelemetry.sdk.util import BoundedList
 from otelwarden.core import (
     FairBatchLogRecordProcessor,
     _sdk,
+    bare_attributes,
     events_of,
     is_instrumentation_suppressed,
     item_attributes,
@@ -32,6 +34,7 @@ from otelwarden.core import (
     sampler_of_environment,
     suppress_instrumentation_in_this_thread,
     tag_span,
+    with_attributes,
 )
 from otelwarden.testing import RecordingLogRecordExporter, RecordingSpanProcessor
 
@@ -141,6 +144,51 @@ def test_events_and_links_of_a_span(finished: ReadableSpan, provider: TracerProv
     provider.add_span_processor(empty)
     provider.get_tracer("test").start_span("a").end()
     assert (events_of(empty.ended[0]), links_of(empty.ended[0])) == ((), ())
+
+
+def test_a_bare_span_has_text_in_its_attributes_only(provider: TracerProvider) -> None:
+    last = RecordingSpanProcessor()
+    provider.add_span_processor(last)
+    tracer = provider.get_tracer("test")
+    state = trace.TraceState([("vendor", "x")])
+    remote = trace.NonRecordingSpan(trace.SpanContext(1, 2, True, trace.TraceFlags(1), state))
+    for kind in ("bare", "event", "status", "link"):
+        span = tracer.start_span(
+            "a", attributes={"key": 1}, links=[trace.Link(remote.get_span_context())] * (kind == "link")
+        )
+        if kind == "event":
+            span.add_event("event")
+        if kind == "status":
+            span.set_status(trace.Status(trace.StatusCode.ERROR, "no"))
+        span.end()
+    tracer.start_span("a", context=trace.set_span_in_context(remote)).end()
+    assert [bare_attributes(span) for span in last.ended] == [{"key": 1}, None, None, None, None]
+    assert bare_attributes(ReadableSpan("by hand", trace.SpanContext(1, 2, False), attributes={"a": 1})) == {"a": 1}
+    assert bare_attributes(ReadableSpan("by hand")) is None
+
+
+def test_a_copy_with_other_attributes_shares_the_rest() -> None:
+    last = RecordingSpanProcessor()
+    provider = TracerProvider(span_limits=SpanLimits(max_span_attributes=1, max_events=1), shutdown_on_exit=False)
+    provider.add_span_processor(last)
+    span = provider.get_tracer("test").start_span("a", attributes={"key": "value", "other": 1})
+    span.add_event("one")
+    span.add_event("two")
+    span.end()
+    old = last.ended[0]
+    changes = {"name": "b", "resource": old.resource, "scope": old.instrumentation_scope}
+    copy = with_attributes(old, {"key": "new"}, **changes)
+    assert type(copy) is ReadableSpan
+    expected = {**json.loads(old.to_json()), "name": "b", "attributes": {"key": "new"}}
+    assert json.loads(copy.to_json()) == expected
+    counts = ("dropped_attributes", "dropped_events", "dropped_links", "kind", "instrumentation_scope")
+    assert [getattr(copy, name) for name in counts] == [getattr(old, name) for name in counts]
+    assert (old.dropped_attributes, old.dropped_events, dict(old.attributes or {})) == (1, 1, {"other": 1})
+
+    class Other(ReadableSpan):
+        pass
+
+    assert with_attributes(Other("a"), {}, **changes) is None
 
 
 def test_the_hook_that_is_called_while_a_span_ends(provider: TracerProvider) -> None:

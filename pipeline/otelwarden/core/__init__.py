@@ -2,6 +2,7 @@
 
 from otelwarden.core._sdk import (
     BAGGAGE_KEY,
+    bare_attributes,
     events_of,
     global_providers_set,
     is_instrumentation_suppressed,
@@ -11,6 +12,7 @@ from otelwarden.core._sdk import (
     sampler_of_environment,
     suppress_instrumentation_in_this_thread,
     tag_span,
+    with_attributes,
 )
 from otelwarden.core.accounting import OTHER_TENANTS, Account, Balance, Count, Ledger, total
 from otelwarden.core.batcher import BatchConfig, Batcher
@@ -148,6 +150,7 @@ __all__ = [
     "SystemClock",
     "TenantDirectory",
     "TenantResolver",
+    "bare_attributes",
     "begin_log",
     "begin_span",
     "carry_state",
@@ -196,5 +199,6 @@ __all__ = [
     "threshold_of",
     "total",
     "use_tenant",
+    "with_attributes",
     "with_threshold",
 ]

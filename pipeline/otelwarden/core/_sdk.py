@@ -18,9 +18,11 @@ from opentelemetry.metrics._internal import _ProxyMeterProvider
 from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
 from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.sampling import Sampler, _get_from_env_or_default
 from opentelemetry.sdk.util import BoundedList
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 BAGGAGE_KEY: Final = _BAGGAGE_KEY
@@ -82,6 +84,63 @@ def links_of(span: ReadableSpan) -> Sequence[trace.Link]:
     """The links of a span, as `events_of`."""
     links = span._links
     return () if type(links) is BoundedList and not links._dq else span.links  # type: ignore[attr-defined]
+
+
+def bare_attributes(span: ReadableSpan) -> Mapping[str, Any] | None:
+    """The attributes of a span that holds no text elsewhere than in them and in its name.
+
+    None for one with events, links, a status description or a trace state. In one call, as the properties cost 1 us.
+    """
+    events: Any = span._events
+    links: Any = span._links
+    context = span._context
+    if (
+        (events._dq if type(events) is BoundedList else events)  # type: ignore[attr-defined]
+        or (links._dq if type(links) is BoundedList else links)  # type: ignore[attr-defined]
+        or context is None
+        or context.trace_state
+        or span._status.description
+    ):
+        return None
+    attributes = span._attributes
+    return attributes._dict if type(attributes) is BoundedAttributes else plain_attributes(attributes)
+
+
+def with_attributes(
+    span: ReadableSpan,
+    attributes: dict[str, Any],
+    *,
+    name: str,
+    resource: Resource,
+    scope: InstrumentationScope | None,
+) -> ReadableSpan | None:
+    """A copy of a finished span of the SDK, which shares with it what is not given; None for a span of any other class.
+
+    It takes a quarter of what the copy through public names does, which makes tuples of events and links.
+    """
+    if type(span) is not ReadableSpan:
+        return None
+    old = span._attributes
+    new: Mapping[str, Any] = attributes
+    if type(old) is BoundedAttributes and old.dropped:
+        new = BoundedAttributes(immutable=False)
+        new._dict = attributes
+        new.dropped = old.dropped
+    return ReadableSpan(
+        name,
+        span._context,
+        span._parent,
+        resource,
+        new,
+        span._events,
+        span._links,
+        span._kind,
+        span._instrumentation_info,
+        span._status,
+        span._start_time,
+        span._end_time,
+        scope,
+    )
 
 
 def forward_on_ending(processor: SpanProcessor, span: Span) -> None:

@@ -242,7 +242,7 @@ class Document:
                 raise Unscannable("too_deep")
             values = list(value)
             return Elements(value, values, [self.value(path, item, inherited, depth + 1) for item in values])
-        return Leaf(value, self._keyed_text(path, _text_of(value), inherited))
+        return Leaf(value, self._keyed_text(path, text_of(value), inherited))
 
     def _bytes(self, path: str, data: bytes, value: Any, inherited: tuple[KeyFacts, ...]) -> Leaf:
         try:
@@ -266,7 +266,7 @@ class Document:
         names: dict[int, int] = {}
         plain = self._keys.plain
         for index, (key, value) in enumerate(items):
-            name = key if type(key) is str else _text_of(key)
+            name = key if type(key) is str else text_of(key)
             below = inherited
             whole = f"{path}.{name}" if path else name
             if whole not in plain or name not in plain:
@@ -287,7 +287,7 @@ class Document:
         return (*inherited, facts) if facts.tells else inherited
 
 
-def _text_of(value: Any) -> str:
+def text_of(value: Any) -> str:
     """The text of a scalar or an object, without calling what a subclass of `str` or `int` may have overridden."""
     if isinstance(value, str):
         return str.__str__(value)

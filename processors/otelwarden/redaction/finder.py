@@ -38,12 +38,20 @@ class Finder:
         self.key = None if detector.key_pattern is None else compile_pattern(detector.key_pattern)
         self.key_value = None if detector.key_value is None else compile_pattern(detector.key_value, characters=True)
 
-    def confirm(self, data: bytes, match: Any, low: int, high: int, *, in_context: bool) -> tuple[int, int] | None:
-        """The range of the hit that a match is; None when it is refused."""
-        start, end = match.span()
+    def confirm(
+        self, data: bytes, match: Any, start: int, end: int, low: int, high: int, *, in_context: bool = False
+    ) -> tuple[int, int] | None:
+        """The range of the hit that a match is; None when it is refused.
+
+        Args:
+            start: where the match begins; asking it again costs more than handing it on.
+            low: where its text begins.
+            in_context: whether its key is the context that the detector needs.
+        """
         for group in self.groups:
-            if match.start(group) >= 0:
-                start, end = match.span(group)
+            inner: tuple[int, int] = match.span(group)
+            if inner[0] >= 0:
+                start, end = inner
                 break
         if self.validate is not None:
             end = self.validate(data, start, end)
@@ -75,7 +83,7 @@ class Finder:
         at = 0
         while (match := search(data, at)) is not None:
             start, end = match.span()
-            found = None if end == start else self.confirm(data, match, 0, len(data), in_context=True)
+            found = None if end == start else self.confirm(data, match, start, end, 0, len(data), in_context=True)
             if found is not None:
                 yield found
             at = characters_from(data, max(start + 1, end if found is not None else 0))

@@ -7,7 +7,7 @@ RE2 runs in linear time for any pattern. Patterns match UTF-8 bytes; those of th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import re2
@@ -95,6 +95,13 @@ class Gate:
             return None
         numbers = self._numbers
         return [numbers[index] for index in found]
+
+
+def match_of_all(gates: Sequence[Gate]) -> Callable[[bytes], list[int] | None]:
+    """`Gate.match` over several gates."""
+    if len(gates) == 1:
+        return gates[0].match
+    return lambda text: [number for gate in gates for number in gate.match(text) or ()] or None
 
 
 def characters_from(text: bytes, start: int) -> int:

@@ -95,23 +95,10 @@ class Redactor:
         """An empty document for the texts of one item."""
         return Document(self.keys, self.max_value_length)
 
-    def redact(
-        self,
-        document: Document,
-        signal: Signal,
-        tenant: str,
-        *,
-        candidates: Sequence[int] | None = None,
-        data: bytes | None = None,
-    ) -> Redaction | None:
-        """What is to be done about an item; None when nothing is.
-
-        Args:
-            candidates: what the scanner's `single_gate` said about the same texts, if it was asked already.
-            data: the UTF-8 of the texts joined by the separator, if it was made already.
-        """
-        joined = join_texts(document.texts, data)
-        hits = self.scanner.scan(joined, candidates)
+    def redact(self, document: Document, signal: Signal, tenant: str) -> Redaction | None:
+        """What is to be done about an item; None when nothing is."""
+        joined = join_texts(document.texts)
+        hits = self.scanner.scan(joined)
         ruled: dict[int, list[str]] = {}
         for number, facts in document.keyed:
             self.scanner.scan_under_key(joined, number, facts.detectors, hits)
@@ -134,6 +121,34 @@ class Redactor:
             if new is not None:
                 redaction.edits.texts[number] = new
         self._rename(document.names, book, redaction)
+        return redaction if redaction.counts else None
+
+    def redact_flat(
+        self,
+        texts: Sequence[str],
+        keys: Sequence[str],
+        data: bytes,
+        candidates: Sequence[int],
+        signal: Signal,
+        tenant: str,
+    ) -> Redaction | None:
+        """As `redact`, for texts that stand under plain keys.
+
+        Args:
+            data: the UTF-8 of the texts joined by the separator.
+            candidates: what the scanner's `joined_match` said about them.
+        """
+        joined = join_texts(texts, data)
+        hits = self.scanner.scan(joined, candidates)
+        if not hits:
+            return None
+        redaction = Redaction(Edits({}, {}), {})
+        book = self._book(signal, tenant)
+        for number, found in _by_text(hits).items():
+            data = joined.data[joined.starts[number] : joined.ends[number]]
+            new = self._rewrite(data, keys[number], found, [], book, redaction.counts)
+            if new is not None:
+                redaction.edits.texts[number] = new
         return redaction if redaction.counts else None
 
     def redact_text(self, text: str, signal: Signal, tenant: str, *, key: str = "") -> str:

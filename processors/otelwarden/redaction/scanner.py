@@ -21,6 +21,7 @@ from otelwarden.redaction.patterns import (
     characters_from,
     compile_pattern,
     is_characterwise,
+    match_of_all,
     matches,
 )
 from otelwarden.redaction.validators import secret_value
@@ -109,18 +110,19 @@ class Scanner:
         compiled = {key: Gate(members, characters=key[1]) for key, members in gates.items()}
         self._joined_gates = [gate for (anchored, _), gate in compiled.items() if not anchored]
         self._text_gates = [gate for (anchored, _), gate in compiled.items() if anchored]
-        self.single_gate = self._joined_gates[0] if len(compiled) == 1 and self._joined_gates else None
-        """The gate that alone says whether joined texts are clean; None when there are several."""
+        self._match_joined = match_of_all(self._joined_gates)
+        self.joined_match = None if self._text_gates else self._match_joined
+        """Says in one call whether joined texts are clean; None when some texts must be looked at one by one."""
         self._check_samples()
 
     def scan(self, joined: Joined, candidates: Sequence[int] | None = None) -> list[Hit]:
         """What the detectors find, in no particular order; hits may overlap.
 
         Args:
-            candidates: what `single_gate` said about the joined text, if it was asked already.
+            candidates: what `joined_match` said about the joined text, if it was asked already.
         """
         if candidates is None:
-            candidates = [n for gate in self._joined_gates for n in gate.match(joined.data) or ()]
+            candidates = self._match_joined(joined.data) or ()
         hits: list[Hit] = []
         self._find(joined, candidates, hits)
         if ENCODED in candidates:
@@ -153,7 +155,7 @@ class Scanner:
             for view in views(data[starts[text] : ends[text]]):
                 inner = Joined(view.data, [0], [len(view.data)])
                 found: list[Hit] = []
-                self._find(inner, [n for gate in self._joined_gates for n in gate.match(view.data) or ()], found)
+                self._find(inner, self._match_joined(view.data) or (), found)
                 hits += (_from_view(hit, view, text) for hit in found)
             if text + 1 == len(starts):
                 return
@@ -202,7 +204,7 @@ class Scanner:
             start, end = match.span()
             text = bisect_right(starts, start) - 1
             if end <= ends[text]:
-                at = self._take(finder, data, match, starts[text], ends[text], text, hits)
+                at = self._take(finder, data, match, start, end, starts[text], ends[text], text, hits)
                 if at != end:  # only part of the match was taken, or nothing
                     matches_from_here = finditer(data, at)
                 continue
@@ -230,16 +232,25 @@ class Scanner:
     ) -> None:
         search = finder.pattern.search  # type: ignore[union-attr]  # a candidate has a pattern
         while (match := search(data, at, high)) is not None:
-            at = self._take(finder, data, match, low, high, text, hits)
+            start, end = match.span()
+            at = self._take(finder, data, match, start, end, low, high, text, hits)
 
-    def _take(self, finder: Finder, data: bytes, match: Any, low: int, high: int, text: int, hits: list[Hit]) -> int:
+    def _take(
+        self,
+        finder: Finder,
+        data: bytes,
+        match: Any,
+        start: int,
+        end: int,
+        low: int,
+        high: int,
+        text: int,
+        hits: list[Hit],
+    ) -> int:
         """Adds the hit that a match is, if it is one; where to go on."""
-        start: int
-        end: int
-        start, end = match.span()
         if end == start:
             return characters_from(data, start + 1)
-        found = finder.confirm(data, match, low, high, in_context=False)
+        found = finder.confirm(data, match, start, end, low, high)
         if found is not None:
             hits.append(Hit(text, found[0] - low, found[1] - low, finder.number))
             return min(end, max(found[1], start + 1))

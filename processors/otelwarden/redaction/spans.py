@@ -20,6 +20,8 @@ from otelwarden.core import (
     Runtime,
     SpanStageExporter,
     SpanStageProcessor,
+    bare_attributes,
+    carry_state,
     copy_event,
     copy_link,
     copy_span,
@@ -28,12 +30,13 @@ from otelwarden.core import (
     item_attributes,
     links_of,
     plain_attributes,
+    with_attributes,
 )
 from otelwarden.redaction.actions import DELETED
 from otelwarden.redaction.document import Document, Edits, Fields, FlatFields, Unscannable
 from otelwarden.redaction.envelopes import Envelopes, text_or_empty
 from otelwarden.redaction.evidence import Evidence
-from otelwarden.redaction.patterns import SEPARATOR
+from otelwarden.redaction.flat import NOT_FLAT, Candidates, FlatItems
 from otelwarden.redaction.policy import PolicySource, RedactionPolicy, policy_of
 from otelwarden.redaction.redactor import MAX_VALUE_LENGTH, Redaction, Redactor
 
@@ -47,83 +50,65 @@ class SpanRedaction:
         )
         self._evidence = Evidence(runtime)
         self._envelopes = Envelopes(self._redactor, self._evidence.of_envelope)
-        self._max_value_length = max_value_length
-        gate = self._redactor.scanner.single_gate
-        self._match = None if gate is None else gate.match
-        self._plain = self._redactor.keys.plain
+        self._flat = FlatItems(self._redactor, ("span.name",))
 
     def __call__(self, span: ReadableSpan, state: ItemState) -> ReadableSpan | Drop:
         """The span, a redacted copy, or a `Drop` when it cannot be scanned."""
+        old_resource, old_scope = span.resource, span.instrumentation_scope
         try:
-            return self._redacted(span, state.tenant)
+            resource, scope = self._envelopes.of(old_resource, old_scope, TRACES, state.tenant)
+            same = resource is old_resource and scope is old_scope
+            attributes = bare_attributes(span)
+            found = NOT_FLAT if attributes is None else self._flat.look((span.name,), attributes)
+            if found is None:
+                return span if same else _in_envelope(span, resource, scope)
+            if type(found) is Candidates:
+                return self._redact_flat(span, found, state.tenant, resource, scope)
+            return self._redact(span, state.tenant, resource, scope)
         except Unscannable as error:
             return Drop(error.reason)
 
-    def _redacted(self, span: ReadableSpan, tenant: str) -> ReadableSpan:
-        old_resource, old_scope = span.resource, span.instrumentation_scope
-        resource, scope = self._envelopes.of(old_resource, old_scope, TRACES, tenant)
-        same = resource is old_resource and scope is old_scope
-        attributes = item_attributes(span)
-        if (
-            self._match is not None
-            and self._plain.issuperset(attributes)
-            and not span.status.description
-            and not span.context.trace_state
-            and not events_of(span)
-            and not links_of(span)
-        ):
-            # Most spans end here: one join, one pass, nothing found, nothing made.
-            values = tuple(attributes.values())
-            try:
-                text = SEPARATOR.join((span.name, *values))
-                data = text.encode()
-            except (TypeError, UnicodeEncodeError):
-                pass  # a value that is no text, or one with a lone surrogate: the long way round
-            else:
-                if len(text) <= self._max_value_length:
-                    candidates = self._match(data)
-                    if candidates is not None:
-                        return self._flat(span, values, data, candidates, tenant, resource, scope)
-                    return span if same else copy_span(span, resource=resource, scope=scope)
-        parts = _SpanParts(span, self._redactor.document())
-        redaction = self._redactor.redact(parts.document, TRACES, tenant)
-        if redaction is None:
-            return span if same else copy_span(span, resource=resource, scope=scope)
-        self._tell(span, redaction, tenant)
-        return copy_span(span, resource=resource, scope=scope, **parts.rebuild(redaction.edits))
-
-    def _flat(
+    def _redact_flat(
         self,
         span: ReadableSpan,
-        values: Sequence[str],
-        data: bytes,
-        candidates: list[int],
+        found: Candidates,
         tenant: str,
         resource: Resource,
         scope: InstrumentationScope | None,
     ) -> ReadableSpan:
         """A span of which only the name and the attribute values may have to change."""
-        document = self._redactor.document()
-        name = document.text("span.name", span.name)
-        fields = document.flat_fields(item_attributes(span), values)
-        redaction = self._redactor.redact(document, TRACES, tenant, candidates=candidates, data=data)
-        if redaction is None:
-            if resource is span.resource and scope is span.instrumentation_scope:
-                return span
-            return copy_span(span, resource=resource, scope=scope)
+        result = self._flat.redact(found, TRACES, tenant)
+        if result is None:
+            return _in_envelope(span, resource, scope)
+        redaction, attributes = result
         self._tell(span, redaction, tenant)
-        edits = redaction.edits
-        return copy_span(
-            span,
-            name=text_or_empty(edits, name, span.name),
-            attributes=fields.rebuild(edits),
-            resource=resource,
-            scope=scope,
-        )
+        name = text_or_empty(redaction.edits, 0, span.name)
+        copy = with_attributes(span, attributes, name=name, resource=resource, scope=scope)
+        if copy is None:
+            return copy_span(span, name=name, attributes=attributes, resource=resource, scope=scope)
+        carry_state(span, copy)
+        return copy
+
+    def _redact(
+        self, span: ReadableSpan, tenant: str, resource: Resource, scope: InstrumentationScope | None
+    ) -> ReadableSpan:
+        parts = _SpanParts(span, self._redactor.document())
+        redaction = self._redactor.redact(parts.document, TRACES, tenant)
+        if redaction is None:
+            return _in_envelope(span, resource, scope)
+        self._tell(span, redaction, tenant)
+        return copy_span(span, resource=resource, scope=scope, **parts.rebuild(redaction.edits))
 
     def _tell(self, span: ReadableSpan, redaction: Redaction, tenant: str) -> None:
         context = span.context
         self._evidence.of_item(redaction.counts, TRACES, tenant, context.trace_id, context.span_id)
+
+
+def _in_envelope(span: ReadableSpan, resource: Resource, scope: InstrumentationScope | None) -> ReadableSpan:
+    """The span, or a copy when its resource or scope changed."""
+    if resource is span.resource and scope is span.instrumentation_scope:
+        return span
+    return copy_span(span, resource=resource, scope=scope)
 
 
 class _SpanParts:
