@@ -22,7 +22,7 @@ from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otelwarden.core._sdk import events_of, item_attributes, links_of, plain_attributes
+from otelwarden.core._sdk import bare_attributes, events_of, item_attributes, links_of, plain_attributes
 from otelwarden.core.state import Item
 
 _MAX_DEPTH = 64
@@ -89,6 +89,9 @@ def size_of_attributes(attributes: Mapping[str, Any]) -> int:
 def size_of(item: Item) -> int:
     """The size of a span or log record, in bytes by the formula of this module."""
     if isinstance(item, ReadableSpan):
+        bare = bare_attributes(item)
+        if bare is not None:
+            return 96 + len(item.name) + size_of_attributes(bare)
         total = 96 + len(item.name) + size_of_attributes(item_attributes(item))
         for event in events_of(item):
             total += 24 + len(event.name) + size_of_attributes(plain_attributes(event.attributes))
