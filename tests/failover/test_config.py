@@ -10,7 +10,14 @@ import pytest
 import yaml
 
 from otelwarden.core import ConfigError, parse_duration, schema_faults
-from otelwarden.failover import Endpoint, FailoverConfig, FailoverSpanExporter, endpoint_of_environment
+from otelwarden.failover import (
+    Endpoint,
+    FailoverConfig,
+    FailoverSpanExporter,
+    HealthCheck,
+    endpoint_of_environment,
+    endpoints_of_environment,
+)
 from otelwarden.schemas import load_schema
 
 MANUAL = yaml.safe_load(Path(__file__).with_name("config.yaml").read_text())
@@ -24,7 +31,15 @@ def test_every_option_is_read() -> None:
     assert (config.max_queue_bytes, config.max_age, config.max_backoff) == (64 << 20, 600.0, 10.0)
     assert (config.failure_threshold, config.recovery_threshold) == (5, 3)
     assert (config.initial_backoff, config.shutdown_patience) == (1.0, 3.0)
+    check = config.health_check
+    assert check is not None
+    assert set(settings["health_check"]) == {each.name for each in fields(HealthCheck)}
+    assert (check.type, check.path, check.port, check.interval, check.timeout) == ("http", "/healthz", 13133, 2.0, 0.5)
+    assert (check.failure_threshold, check.recovery_threshold, config.successes_to_recover) == (3, 4, 4)
+    assert (config.selection, config.region) == ("weighted", "eu")
+    assert (config.degraded_latency, config.degraded_failure_rate) == (0.75, 0.25)
     grpc, http, plain = config.endpoints
+    assert (grpc.capacity, grpc.weight, grpc.region, grpc.capabilities) == (8, 2.5, "eu", ("traces", "logs"))
     assert set(settings["endpoints"][0]) | set(settings["endpoints"][1]) >= {each.name for each in fields(Endpoint)} - {
         "ca_file",
         "certificate_file",
@@ -43,7 +58,7 @@ def test_schema_and_dataclasses_agree() -> None:
     for name, each in schema["properties"].items():
         default, ours = each["default"], getattr(defaults, name)
         assert each["description"]
-        if name == "max_queue_bytes":
+        if name == "max_queue_bytes" or default is None or name == "selection":
             assert FailoverConfig.from_mapping({name: default}) == defaults
         else:
             assert ours == (parse_duration(default) if isinstance(default, str) else ours.__class__(default))
@@ -52,7 +67,14 @@ def test_schema_and_dataclasses_agree() -> None:
     assert set(endpoint) == {each.name for each in fields(Endpoint)}
     for name, each in endpoint.items():
         assert each["description"]
-        assert name in ("url", "timeout") or each["default"] == getattr(example, name)
+        assert name in ("url", "timeout") or each["default"] == as_in_json(getattr(example, name))
+    check = schema["$defs"]["health_check"]["properties"]
+    assert set(check) == {each.name for each in fields(HealthCheck)}
+    assert HealthCheck.from_mapping({name: each["default"] for name, each in check.items()}) == HealthCheck()
+
+
+def as_in_json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 @pytest.mark.parametrize("case", MANUAL["refused"], ids=lambda case: case["why"])
@@ -114,6 +136,74 @@ def test_the_standard_environment_names_one_endpoint(variables: dict[str, str], 
 def test_a_bad_environment_is_refused(variables: dict[str, str]) -> None:
     with pytest.raises(ConfigError):
         endpoint_of_environment("traces", {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in variables.items()})
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, ["http://localhost:4317"]),
+        ({"OTEL_EXPORTER_OTLP_FALLBACK_ENDPOINT": "http://b:2"}, ["http://localhost:4317", "http://b:2"]),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1",
+                "OTEL_EXPORTER_OTLP_FALLBACK_ENDPOINT": "http://b:2",
+                "OTEL_EXPORTER_OTLP_TRACES_FALLBACK_ENDPOINT": "http://c:3",
+            },
+            ["http://a:1", "http://c:3"],
+        ),
+        ({"OTEL_EXPORTER_OTLP_LOGS_FALLBACK_ENDPOINT": "http://c:3"}, ["http://localhost:4317"]),
+        (
+            {
+                "OTELWARDEN_FAILOVER_ENDPOINTS": " http://a:1, http://b:2,",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://x:1",
+                "OTEL_EXPORTER_OTLP_FALLBACK_ENDPOINT": "http://y:2",
+            },
+            ["http://a:1", "http://b:2"],
+        ),
+    ],
+    ids=repr,
+)
+def test_the_environment_may_name_several_endpoints(variables: dict[str, str], expected: list[str]) -> None:
+    endpoints = endpoints_of_environment("traces", variables)
+    assert [each.url for each in endpoints] == expected
+
+
+def test_all_endpoints_of_the_environment_are_spoken_to_alike() -> None:
+    endpoints = endpoints_of_environment(
+        "traces",
+        {
+            "OTELWARDEN_FAILOVER_ENDPOINTS": "http://a:1,http://b:2",
+            "OTELWARDEN_FAILOVER_PROTOCOL": "http/protobuf",
+            "OTEL_EXPORTER_OTLP_HEADERS": "key=1",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
+        },
+    )
+    assert [each.url_for("traces") for each in endpoints] == ["http://a:1/v1/traces", "http://b:2/v1/traces"]
+    assert all((each.protocol, each.headers, each.timeout) == ("http/protobuf", {"key": "1"}, 3) for each in endpoints)
+    fallback = endpoints_of_environment(
+        "logs",
+        {
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://a:1/in",
+            "OTEL_EXPORTER_OTLP_LOGS_FALLBACK_ENDPOINT": "http://b:2/in",
+        },
+    )
+    assert [each.url_for("logs") for each in fallback] == ["http://a:1/in", "http://b:2/in"]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTELWARDEN_FAILOVER_ENDPOINTS": "http://a:1,nowhere:x"},
+        {"OTELWARDEN_FAILOVER_ENDPOINTS": "http://a:1,http://a:1"},
+        {"OTELWARDEN_FAILOVER_ENDPOINTS": "http://a:1", "OTELWARDEN_FAILOVER_PROTOCOL": "udp"},
+        {"OTEL_EXPORTER_OTLP_FALLBACK_ENDPOINT": "ftp://b"},
+    ],
+    ids=repr,
+)
+def test_several_endpoints_that_are_none_are_refused(variables: dict[str, str]) -> None:
+    with pytest.raises(ConfigError):
+        endpoints_of_environment("traces", variables)
 
 
 def test_an_exporter_without_arguments_uses_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from otelwarden.core import ConfigError, Fault, parse_bytes, parse_duration
+from otelwarden.failover.checks import HealthCheck
 from otelwarden.failover.endpoint import Endpoint, parse_endpoints
+from otelwarden.failover.selection import check_selection
 
 _PARSERS: Final[dict[str, Callable[[Any], Any]]] = {
     "endpoints": parse_endpoints,
+    "health_check": lambda given: None if given is None else HealthCheck.from_mapping(given),
+    "degraded_latency": lambda given: None if given is None else parse_duration(given),
     "max_queue_bytes": parse_bytes,
     "max_age": parse_duration,
     "initial_backoff": parse_duration,
@@ -25,6 +29,17 @@ class FailoverConfig:
 
     endpoints: tuple[Endpoint, ...] = ()
     """Where batches may go; default none: the standard OTLP environment names the one endpoint."""
+    selection: str = "priority"
+    """Who of equals in health gets a batch: `priority`, `round_robin`, `weighted`, `least_in_flight`, `random`,
+    `consistent`, or the name of an entry point of the group `otelwarden.failover.selection`; default `priority`."""
+    region: str | None = None
+    """Where this process is: among equals in health, endpoints there are chosen first; default None."""
+    health_check: HealthCheck | None = None
+    """How endpoints in good health are asked whether they still are; default None: only live telemetry tells."""
+    degraded_latency: float | None = None
+    """Seconds: an endpoint whose last requests took longer on average is degraded; default None: none is."""
+    degraded_failure_rate: float | None = None
+    """Share of the last requests from which an endpoint that failed them is degraded; default None: none is."""
     max_queue_bytes: int = 32 << 20
     """Bytes of encoded batches in memory, for each signal; beyond, the oldest is dropped; default 32 MiB."""
     max_age: float = 300.0
@@ -50,8 +65,15 @@ class FailoverConfig:
         ]
         if not faults and self.max_backoff < self.initial_backoff:
             faults.append(Fault(pointer="/max_backoff", message="less than initial_backoff", given=self.max_backoff))
+        faults += _choice_faults(self)
         if faults:
             raise ConfigError(faults)
+
+    @property
+    def successes_to_recover(self) -> int:
+        """Successes in a row after which a failed endpoint is healthy again."""
+        own = self.health_check.recovery_threshold if self.health_check is not None else None
+        return own or self.recovery_threshold
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> FailoverConfig:
@@ -89,3 +111,22 @@ _LEAST: Final[dict[str, float]] = {
     "max_backoff": 0.001,
     "shutdown_patience": 0,
 }
+
+
+def _choice_faults(config: FailoverConfig) -> list[Fault]:
+    faults: list[Fault] = []
+    try:
+        check_selection(config.selection)
+    except ConfigError as error:
+        faults += error.faults
+    if config.region is not None and (not isinstance(config.region, str) or not config.region):
+        faults.append(Fault(pointer="/region", message="not a region", given=config.region, allowed="text, not empty"))
+    if config.health_check is not None and not isinstance(config.health_check, HealthCheck):
+        faults.append(Fault(pointer="/health_check", message="wrong type", allowed="a HealthCheck"))
+    for name, most in (("degraded_latency", 3600), ("degraded_failure_rate", 1)):
+        value = getattr(config, name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
+            faults.append(Fault(pointer=f"/{name}", message="out of range", given=value, allowed=f"above 0 to {most}"))
+    return faults

@@ -16,6 +16,7 @@ from otelwarden.core import (
 from otelwarden.failover.accounts import Accounts
 from otelwarden.failover.config import FailoverConfig
 from otelwarden.failover.health import PooledEndpoint
+from otelwarden.failover.outbound import Outbound
 from otelwarden.failover.pool import EndpointPool
 from otelwarden.failover.queue import Batch, DeliveryQueue
 from otelwarden.otlp import Cancellation, Outcome, Verdict
@@ -121,9 +122,9 @@ class Delivery:
         tried: list[PooledEndpoint] = []
         all_answered = True
         while (reason := self._hopeless(batch)) is None:
-            endpoint = self._pool.select(tried)
+            endpoint = self._pool.select(tried, Outbound(self._signal, batch.body))
             if endpoint is None:
-                if self._is_poison(batch, tried, all_answered):
+                if not self._pool.is_busy(self._signal, tried) and self._is_poison(batch, tried, all_answered):
                     reason = "refused"
                     break
                 self._wait(batch)
@@ -181,7 +182,7 @@ class Delivery:
 
     def _wait(self, batch: Batch) -> None:
         left = self._config.max_age - (self._now_ns() - batch.born_ns) / 1e9
-        self._wake.wait(min(self._pool.pause(), max(0.0, left)))
+        self._wake.wait(min(self._pool.pause(self._signal), max(0.0, left)))
         self._wake.clear()
 
     def _is_poison(self, batch: Batch, tried: list[PooledEndpoint], all_answered: bool) -> bool:

@@ -54,6 +54,14 @@ class Endpoint:
     """PEM file of our own certificate, for mutual TLS; default None."""
     key_file: str | None = None
     """PEM file of its key; default None."""
+    capacity: int | None = None
+    """Requests in flight at most, of all signals together; default None: as many as there are."""
+    weight: float = 1.0
+    """Its share beside the others', for the selections that spread; above 0; default 1."""
+    region: str | None = None
+    """Where it is; endpoints of `FailoverConfig.region` are chosen first; default None."""
+    capabilities: tuple[Signal, ...] = SIGNALS
+    """The signals it accepts; it is never chosen for another; default all three."""
     traces_url: str | None = None
     """Full URL for traces, taken as it is; `http/protobuf` only; default from `url`."""
     logs_url: str | None = None
@@ -62,6 +70,8 @@ class Endpoint:
     """Full URL for metrics, taken as it is; `http/protobuf` only; default from `url`."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.capabilities, list):
+            object.__setattr__(self, "capabilities", tuple(self.capabilities))
         faults = [*_address_faults(self), *_setting_faults(self), *_header_faults(self), *_tls_faults(self)]
         if faults:
             raise ConfigError(faults)
@@ -156,6 +166,22 @@ def _setting_faults(endpoint: Endpoint) -> Iterator[Fault]:
         yield Fault(pointer="/timeout", message="not a timeout", given=timeout, allowed="above 0, at most 3600 seconds")
     if endpoint.priority is not None and type(endpoint.priority) is not int:
         yield Fault(pointer="/priority", message="not a priority", given=endpoint.priority, allowed="a whole number")
+    yield from _choice_faults(endpoint)
+
+
+def _choice_faults(endpoint: Endpoint) -> Iterator[Fault]:
+    capacity, weight, region = endpoint.capacity, endpoint.weight, endpoint.region
+    if capacity is not None and (type(capacity) is not int or capacity < 1):
+        yield Fault(pointer="/capacity", message="not a capacity", given=capacity, allowed="a whole number from 1")
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < float("inf"):
+        yield Fault(pointer="/weight", message="not a weight", given=weight, allowed="a number above 0")
+    if region is not None and (not isinstance(region, str) or not region):
+        yield Fault(pointer="/region", message="not a region", given=region, allowed="text, not empty")
+    capabilities = endpoint.capabilities
+    if not isinstance(capabilities, tuple) or not capabilities or not all(each in SIGNALS for each in capabilities):
+        yield Fault(
+            pointer="/capabilities", message="not signals", given=capabilities, allowed=f"some of {', '.join(SIGNALS)}"
+        )
 
 
 def _header_faults(endpoint: Endpoint) -> Iterator[Fault]:

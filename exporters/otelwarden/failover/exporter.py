@@ -9,7 +9,7 @@ from otelwarden.core import ConfigError, Deadline, Item, Runtime, Signal, defaul
 from otelwarden.failover.config import FailoverConfig
 from otelwarden.failover.delivery import Delivery
 from otelwarden.failover.endpoint import Endpoints
-from otelwarden.failover.environment import endpoint_of_environment
+from otelwarden.failover.environment import endpoints_of_environment
 from otelwarden.failover.pool import EndpointPool
 from otelwarden.otlp import Encoded
 
@@ -29,10 +29,12 @@ class Exporting:
         self._signal: Signal = signal
         if pool is None:
             if endpoints is None:
-                endpoints = config.endpoints or (endpoint_of_environment(signal),)
+                endpoints = config.endpoints or endpoints_of_environment(signal)
             pool = EndpointPool(endpoints, config=config, runtime=self.runtime)
         elif endpoints is not None:
             raise ConfigError("endpoints and a pool were given: the pool has its own")
+        if not pool.accepts(signal):
+            raise ConfigError(f"no endpoint accepts {signal}: capabilities")
         self.pool = pool
         self._errors = self.runtime.errors("failover")
         self._delivery = Delivery(signal, pool, config, self.runtime)

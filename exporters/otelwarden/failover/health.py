@@ -2,59 +2,19 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from otelwarden.core import Signal
 from otelwarden.failover.config import FailoverConfig
 from otelwarden.failover.endpoint import Endpoint
+from otelwarden.failover.stats import EndpointStats
+from otelwarden.failover.status import RANK, Status
+from otelwarden.failover.window import Window
 from otelwarden.otlp import Transport
 
 JITTER = 0.2
-
-
-class Status(enum.Enum):
-    """What an endpoint's recent past says about the next request."""
-
-    UNKNOWN = "unknown"
-    """Never tried; taken for healthy."""
-    HEALTHY = "healthy"
-    """Took the last request."""
-    DEGRADED = "degraded"
-    """Failed lately, or is on its way back; chosen after every healthy one."""
-    UNHEALTHY = "unhealthy"
-    """Failed `failure_threshold` times in a row; chosen when there is nothing better."""
-
-
-RANK = {Status.UNKNOWN: 0, Status.HEALTHY: 0, Status.DEGRADED: 1, Status.UNHEALTHY: 2}
-"""The order of choice; equal for those that a selection strategy may choose among."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointStats:
-    """One endpoint at one moment; counts are since this process started or forked."""
-
-    url: str
-    priority: int
-    status: Status
-    active: bool
-    """Whether it is the one that telemetry goes to now."""
-    delivered: int
-    """Items it took."""
-    rejected: int
-    """Items it left out of requests that it took."""
-    refused: int
-    """Items in requests that it refused for what was in them."""
-    requests: int
-    """Requests of live telemetry that it took."""
-    failed_attempts: int
-    """Requests of live telemetry that it did not take, by its own fault or the network's."""
-    probes: int
-    """Empty requests sent to see whether it is back."""
-    failures: int
-    """Failures since it last took live telemetry in good health."""
-    last_code: str
-    """What the last attempt or probe saw; empty before the first."""
+CALM = 0.8
+"""The share of a bound on latency or failures below which an endpoint beyond it is in good health again."""
 
 
 class PooledEndpoint:
@@ -80,25 +40,42 @@ class PooledEndpoint:
         random: Callable[[], float],
     ) -> None:
         self.endpoint = endpoint
-        self.transport = transport
+        self.wire = self.transport = transport
         self.priority = position if endpoint.priority is None else endpoint.priority
+        self.draining = self.removed = False
         self._config = config
         self._random = random
         self.reset()
 
     def reset(self) -> None:
         """Forgets everything, as at the start."""
-        self.status = Status.UNKNOWN
-        self.failures = self.successes = 0
-        self.retry_at_ns = self.throttled_until_ns = self.succeeded_at_ns = 0
+        self.breaker = Status.UNKNOWN
+        self.wearing = ""
+        self.failures = self.successes = self.failed_checks = 0
+        self.retry_at_ns = self.throttled_until_ns = self.succeeded_at_ns = self.heartbeat_ns = 0
         self.delivered = self.rejected = self.refused = 0
-        self.requests = self.failed_attempts = self.probes = 0
+        self.requests = self.failed_attempts = self.probes = self.in_flight = 0
+        self.window = Window()
         self.last_code = ""
 
     @property
+    def status(self) -> Status:
+        """What the breaker says, or degraded when it is slow or fails now and then."""
+        return Status.DEGRADED if self.wearing and self.usable else self.breaker
+
+    @property
     def usable(self) -> bool:
-        """Whether it is, as far as known, in good health."""
-        return RANK[self.status] == 0
+        """Whether the breaker is closed: it is not known to be down."""
+        return RANK[self.breaker] == 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it has as many requests in flight as it may."""
+        return self.endpoint.capacity is not None and self.in_flight >= self.endpoint.capacity
+
+    def accepts(self, signal: Signal) -> bool:
+        """Whether it may be sent new requests of this signal, for all that health says."""
+        return not self.draining and signal in self.endpoint.capabilities
 
     def backoff(self, failures: int) -> float:
         """Seconds to leave it alone after that many failures; the formula is in the class's docstring."""
@@ -110,35 +87,74 @@ class PooledEndpoint:
         self.failures += 1
         self.successes = 0
         self.last_code = code
-        self.status = Status.UNHEALTHY if self.failures >= self._config.failure_threshold else Status.DEGRADED
+        self.breaker = Status.UNHEALTHY if self.failures >= self._config.failure_threshold else Status.DEGRADED
         self.retry_at_ns = now_ns + int(self.backoff(self.failures) * 1e9)
         if retry_after:
             # Not longer than a batch lives: a typing error in a header must not take an endpoint out for a week.
             self.throttled_until_ns = now_ns + int(min(retry_after, self._config.max_age) * 1e9)
             self.retry_at_ns = max(self.retry_at_ns, self.throttled_until_ns)
 
-    def succeed(self, now_ns: int, code: str, *, live: bool) -> None:
-        """It took, or at least judged, a request."""
+    def succeed(self, now_ns: int, code: str, *, live: bool, exported: bool = True) -> None:
+        """It took, or at least judged, a request; or a check that is no export says that it is well."""
         self.successes += 1
+        self.failed_checks = 0
         self.last_code = code
-        self.succeeded_at_ns = now_ns
+        if exported:
+            self.succeeded_at_ns = now_ns
         self.throttled_until_ns = 0
-        if self.usable or self.successes >= self._config.recovery_threshold:
-            self.status = Status.HEALTHY
+        if self.usable or self.successes >= self._config.successes_to_recover:
+            self.breaker = Status.HEALTHY
             self.retry_at_ns = 0
             if live:
                 self.failures = 0
         else:
-            self.status = Status.DEGRADED
+            self.breaker = Status.DEGRADED
             self.retry_at_ns = now_ns + int(self.backoff(1) * 1e9)
+
+    def miss_check(self) -> bool:
+        """It failed a check while in good health; whether that was once too often."""
+        self.failed_checks += 1
+        check = self._config.health_check
+        if check is not None and self.failed_checks < check.failure_threshold:
+            return False
+        self.failed_checks = 0
+        return True
+
+    def review(self, now_ns: int) -> str:
+        """Notes whether the latest requests were slow, or failed now and then.
+
+        Once beyond its bound it has to fall below `CALM` of that, or get no requests for a while, to count as well.
+
+        Returns:
+            What was noted just now: `slow`, `failing`, `calm`; empty when nothing has changed.
+        """
+        was = self.wearing
+        if self._beyond(self.window.recent_mean(now_ns), self._config.degraded_latency, worn=was == "slow"):
+            self.wearing = "slow"
+        elif self._beyond(
+            self.window.recent_failure_rate(now_ns), self._config.degraded_failure_rate, worn=was == "failing"
+        ):
+            self.wearing = "failing"
+        else:
+            self.wearing = ""
+        return "" if bool(was) == bool(self.wearing) else self.wearing or "calm"
+
+    @staticmethod
+    def _beyond(measured: float | None, bound: float | None, *, worn: bool) -> bool:
+        return measured is not None and bound is not None and measured > bound * (CALM if worn else 1)
 
     def stats(self, *, active: bool) -> EndpointStats:
         """What is known of it."""
         return EndpointStats(
             url=self.endpoint.url,
             priority=self.priority,
+            region=self.endpoint.region,
+            weight=self.endpoint.weight,
+            capacity=self.endpoint.capacity,
             status=self.status,
             active=active,
+            draining=self.draining,
+            in_flight=self.in_flight,
             delivered=self.delivered,
             rejected=self.rejected,
             refused=self.refused,
@@ -146,5 +162,8 @@ class PooledEndpoint:
             failed_attempts=self.failed_attempts,
             probes=self.probes,
             failures=self.failures,
+            latency_mean=self.window.mean(),
+            latency_p99=self.window.p99(),
+            last_heartbeat_ns=self.heartbeat_ns,
             last_code=self.last_code,
         )

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import random as random_module
 import threading
-from collections.abc import Callable, Collection
-from typing import Final, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
-from otelwarden.core import Runtime, Signal, default_runtime, run_in_child_after_fork
+from otelwarden.core import TRACES, ConfigError, Fault, Runtime, Signal, default_runtime, run_in_child_after_fork
+from otelwarden.failover.checks import Checker, EndpointCheck, HealthCheck
 from otelwarden.failover.config import FailoverConfig
 from otelwarden.failover.endpoint import Endpoint, Endpoints, parse_endpoints
-from otelwarden.failover.health import RANK, EndpointStats, PooledEndpoint, Status
-from otelwarden.failover.recovery import Recovery
-from otelwarden.failover.selection import PrioritySelection, Selection
-from otelwarden.otlp import Outcome, Transport, Verdict
+from otelwarden.failover.health import PooledEndpoint
+from otelwarden.failover.monitor import HealthMonitor
+from otelwarden.failover.outbound import Outbound
+from otelwarden.failover.recovery import PROBE_TIMEOUT, Recovery
+from otelwarden.failover.routes import News, Routes, best_of
+from otelwarden.failover.selection import PrioritySelection, Selection, selection_named
+from otelwarden.failover.stats import EndpointStats, PoolStats
+from otelwarden.failover.status import Status
+from otelwarden.failover.traffic import CountedTransport
+from otelwarden.failover.window import Window
+from otelwarden.otlp import Cancellation, Outcome, Transport, Verdict
 
 DEFAULTS: Final = FailoverConfig()
 
+BUSY_PAUSE: Final = 0.05
+"""Seconds after which those who wait for an endpoint with full hands look again, should nobody wake them."""
 
-class _News(NamedTuple):
-    action: str
-    reason: str
-    target: str
+_ANY: Final = Outbound(TRACES)
+_BECAME: Final = {
+    Status.HEALTHY: "endpoint_recovered",
+    Status.DEGRADED: "endpoint_degraded",
+    Status.UNHEALTHY: "endpoint_unhealthy",
+}
 
 
 class EndpointPool:
@@ -29,19 +43,22 @@ class EndpointPool:
 
     What happens is told as governance events of the component `failover`, with the endpoint as target:
 
+        endpoint_degraded    it failed, is on its way back, slow, or fails now and then
         endpoint_unhealthy   it failed `failure_threshold` times in a row
-        endpoint_recovered   it took `recovery_threshold` requests in a row after it had failed
-        failover             telemetry goes to an endpoint of lower priority from now on
-        failback             telemetry goes to an endpoint of higher priority again
+        endpoint_recovered   it is in good health again
+        endpoint_added, endpoint_draining, endpoint_removed
+        failover             telemetry goes to an endpoint of lower priority from now on, or to one less
+        failback             telemetry goes to an endpoint of higher priority again, or to one more
         outage               no endpoint is fit any more; the least bad is tried
 
     Args:
         endpoints: URLs (of gRPC), mappings or `Endpoint`s, in the order of preference; None for those of `config`.
-        selection: None for `PrioritySelection`.
+        selection: None for the one that `config` names.
+        health_check: asks an endpoint how it is, instead of the check of `config`, which still says when.
         random: uniform in [0, 1), for jitter.
         open_transport: makes the way to an endpoint.
 
-    Raises ConfigError for endpoints that are none, listed twice, or not there at all.
+    Raises ConfigError for endpoints that are none, listed twice, or not there at all, and for unknown selections.
     """
 
     def __init__(
@@ -50,36 +67,61 @@ class EndpointPool:
         *,
         config: FailoverConfig = DEFAULTS,
         selection: Selection | None = None,
+        health_check: EndpointCheck | None = None,
         runtime: Runtime | None = None,
         random: Callable[[], float] = random_module.random,
         open_transport: Callable[[Endpoint], Transport] = Endpoint.open,
     ) -> None:
         self._runtime = runtime or default_runtime()
         self._now_ns = self._runtime.clock.monotonic_ns
-        self._selection = selection or PrioritySelection()
+        self._time_ns = self._runtime.clock.time_ns
+        self._errors = self._runtime.errors("failover")
+        self._selection = selection or selection_named(config.selection)
+        if health_check is not None and config.health_check is None:
+            config = replace(config, health_check=HealthCheck())
+        self._config = config
+        self._random = random
+        self._open_transport = open_transport
+        self._routes = Routes(ordered=isinstance(self._selection, PrioritySelection), region=config.region)
+        self._listeners: list[Callable[[], None]] = []
         self._endpoints = [
-            PooledEndpoint(endpoint, position, config, open_transport(endpoint), random)
+            self._made(endpoint, position)
             for position, endpoint in enumerate(parse_endpoints(config.endpoints if endpoints is None else endpoints))
         ]
-        self._listeners: list[Callable[[], None]] = []
         self._start_over()
+        check = config.health_check
+        self._asks_by_export = health_check is None and (check is None or check.type == "export")
+        self._checker = Checker(check, health_check, PROBE_TIMEOUT)
         self._recovery = Recovery(self)
+        self._monitor = HealthMonitor(self, check.interval if check is not None else None, self._errors)
         run_in_child_after_fork(self._start_over_in_child)
+
+    def _made(self, endpoint: Endpoint, position: int) -> PooledEndpoint:
+        wire = self._open_transport(endpoint)
+        pooled = PooledEndpoint(endpoint, position, self._config, wire, self._random)
+        pooled.transport = CountedTransport(wire, pooled, self)
+        return pooled
 
     def _start_over(self) -> None:
         self._lock = threading.RLock()
-        self._active = min(self._endpoints, key=lambda endpoint: endpoint.priority)
-        self._outage = False
+        self._reserved: dict[int, PooledEndpoint] = {}
+        self._window = Window()
+        self._counts: Counter[str] = Counter()
+        self._routes.start(self._endpoints)
 
     def _start_over_in_child(self) -> None:
+        self._endpoints = [each for each in self._endpoints if not each.draining]
         for endpoint in self._endpoints:
             endpoint.reset()
         self._start_over()
 
+    # --- who uses it
+
     def attach(self, listener: Callable[[], None]) -> None:
-        """Counts one more user, whose `listener` is called whenever an endpoint has recovered."""
+        """Counts one more user, whose `listener` is called whenever an endpoint may be asked that could not before."""
         with self._lock:
             self._listeners.append(listener)
+        self._monitor.start()
 
     def detach(self, listener: Callable[[], None]) -> None:
         """Counts one user less; the last one closes the connections."""
@@ -88,43 +130,198 @@ class EndpointPool:
                 self._listeners.remove(listener)
             if self._listeners:
                 return
+        self._monitor.stop()
         self._recovery.stop()
         for endpoint in self._endpoints:
-            endpoint.transport.close()
+            endpoint.wire.close()
 
-    def select(self, tried: Collection[PooledEndpoint] = ()) -> PooledEndpoint | None:
-        """The endpoint for the next attempt.
+    # --- who belongs to it
+
+    def add(self, endpoint: Endpoint | str | Mapping[str, Any]) -> None:
+        """One endpoint more, from now on; its priority is the last unless it has one.
+
+        Raises:
+            ConfigError: it is none, or there already, perhaps still draining.
+        """
+        (given,) = parse_endpoints([endpoint])
+        own_priority = endpoint.priority if isinstance(endpoint, Endpoint) else None
+        if isinstance(endpoint, Mapping):
+            own_priority = endpoint.get("priority")
+        with self._lock:
+            if any(_same(each, given.url) for each in self._endpoints):
+                raise ConfigError([Fault(pointer="/url", message="listed twice", given=given.url)])
+            last = max((each.priority for each in self._endpoints), default=-1) + 1
+            pooled = self._made(replace(given, priority=last if own_priority is None else own_priority), last)
+            self._endpoints = [*self._endpoints, pooled]
+            self._routes.follow(self._endpoints, "added")
+            listeners = list(self._listeners)
+        self._tell([News("endpoint_added", "added", given.url)])
+        _wake(listeners)
+
+    def remove(self, url: str) -> None:
+        """Takes an endpoint away at once; requests on their way there end as they end.
+
+        Raises:
+            ConfigError: there is none with this URL, or no other.
+        """
+        with self._lock:
+            endpoint = self._find(url)
+            endpoint.draining = True
+            self._take_away(endpoint)
+        self._tell([News("endpoint_removed", "removed", endpoint.endpoint.url)])
+
+    def drain(self, url: str) -> None:
+        """Sends an endpoint no new requests, and takes it away after the last that is on its way.
+
+        Raises:
+            ConfigError: there is none with this URL, or no other.
+        """
+        with self._lock:
+            endpoint = self._find(url)
+            endpoint.draining = True
+            self._routes.follow(self._endpoints, "draining")
+            news = [News("endpoint_draining", "drained", endpoint.endpoint.url), *self._drained(endpoint)]
+        self._tell(news)
+
+    def _find(self, url: str) -> PooledEndpoint:
+        found = next((each for each in self._endpoints if _same(each, url)), None)
+        if found is None:
+            there = ", ".join(each.endpoint.url for each in self._endpoints)
+            raise ConfigError([Fault(message="no such endpoint", given=url, allowed=there)])
+        if all(each is found or each.draining for each in self._endpoints):
+            raise ConfigError([Fault(message="the last endpoint cannot go", given=url, allowed="add another first")])
+        return found
+
+    def _drained(self, endpoint: PooledEndpoint) -> list[News]:
+        if not endpoint.draining or endpoint.removed or endpoint.in_flight > 0:
+            return []
+        self._take_away(endpoint)
+        return [News("endpoint_removed", "drained", endpoint.endpoint.url)]
+
+    def _take_away(self, endpoint: PooledEndpoint) -> None:
+        endpoint.removed = True
+        self._endpoints = [each for each in self._endpoints if each is not endpoint]
+        self._routes.follow(self._endpoints, "removed")
+        endpoint.wire.close()
+
+    # --- who gets a batch
+
+    def select(self, tried: Collection[PooledEndpoint] = (), outbound: Outbound = _ANY) -> PooledEndpoint | None:
+        """The endpoint for the next attempt, which the calling thread is expected to make.
 
         Healthy and unknown ones come first, then degraded, then the least bad of the unhealthy: the one with the
         fewest failures. An endpoint that asked to be left alone is, until its time has passed.
 
         Args:
             tried: those that failed this batch in this round.
+            outbound: the batch.
 
         Returns:
             None when there is nobody left to ask.
         """
         with self._lock:
             now = self._now_ns()
-            open_ones = [each for each in self._endpoints if each not in tried and each.throttled_until_ns <= now]
-            if not open_ones:
-                return None
-            best = min(RANK[each.status] for each in open_ones)
-            candidates = [each for each in open_ones if RANK[each.status] == best]
-            if best == RANK[Status.UNHEALTHY]:
-                return min(candidates, key=lambda each: (each.failures, each.priority))
-            return self._selection.select(candidates)
+            self._give_up_place()
+            news = self._review(now)
+            chosen = self._choose(
+                [
+                    each
+                    for each in self._endpoints
+                    if each.accepts(outbound.signal)
+                    and each not in tried
+                    and not each.full
+                    and each.throttled_until_ns <= now
+                ],
+                outbound,
+            )
+            if chosen is not None:
+                chosen.in_flight += 1
+                self._reserved[threading.get_ident()] = chosen
+            in_use = bool(self._listeners)
+        if in_use:
+            self._monitor.start()  # again, after a fork
+        self._tell(news)
+        return chosen
 
-    def pause(self) -> float:
-        """Seconds until the first endpoint may be asked again after all have failed."""
+    def _choose(self, open_ones: list[PooledEndpoint], outbound: Outbound) -> PooledEndpoint | None:
+        if not open_ones:
+            return None
+        candidates = best_of(open_ones, self._config.region)
+        if candidates[0].status is Status.UNHEALTHY:
+            return min(candidates, key=lambda each: (each.failures, each.priority))
+        try:
+            chosen = self._selection.select(candidates, outbound)
+            if chosen in candidates:
+                return chosen
+            raise LookupError("the selection chose none of its candidates")
+        except Exception as error:  # a strategy of somebody else's
+            self._errors.record("select", error)
+            return PrioritySelection().select(candidates, outbound)
+
+    def is_busy(self, signal: Signal, tried: Collection[PooledEndpoint] = ()) -> bool:
+        """Whether an endpoint is left that was not asked only because it has all the requests it may have."""
         with self._lock:
-            return max(0, min(each.retry_at_ns for each in self._endpoints) - self._now_ns()) / 1e9
+            return any(each.accepts(signal) and each.full and each not in tried for each in self._endpoints)
+
+    def pause(self, signal: Signal = TRACES) -> float:
+        """Seconds until the first endpoint may be asked again after all have failed, or have full hands."""
+        with self._lock:
+            now = self._now_ns()
+            return min(
+                (
+                    max(BUSY_PAUSE if each.full else 0, (each.retry_at_ns - now) / 1e9)
+                    for each in self._endpoints
+                    if each.accepts(signal)
+                ),
+                default=self._config.max_backoff,
+            )
+
+    def accepts(self, signal: Signal) -> bool:
+        """Whether any endpoint takes this signal."""
+        with self._lock:
+            return any(signal in each.endpoint.capabilities for each in self._endpoints)
+
+    # --- what becomes of it
+
+    def begin(self, endpoint: PooledEndpoint) -> int:
+        """A request of live telemetry starts; when, in monotonic nanoseconds."""
+        with self._lock:
+            if self._reserved.get(threading.get_ident()) is endpoint:
+                del self._reserved[threading.get_ident()]
+            else:
+                self._give_up_place()
+                endpoint.in_flight += 1
+        return self._now_ns()
+
+    def end(self, endpoint: PooledEndpoint, started_ns: int, outcome: Outcome | None) -> None:
+        """A request that `begin` was called for has ended."""
+        now = self._now_ns()
+        with self._lock:
+            was_full = endpoint.full
+            endpoint.in_flight = max(0, endpoint.in_flight - 1)  # a fork may have come in between
+            if outcome is not None and outcome.verdict is not Verdict.CANCELLED:
+                taken = outcome.verdict in (Verdict.DELIVERED, Verdict.DATA_FAULT)
+                for window in (endpoint.window, self._window):
+                    window.add(now, (now - started_ns) / 1e9, taken=taken)
+            news = self._drained(endpoint)
+            listeners = list(self._listeners) if was_full else []
+        if endpoint.removed:
+            endpoint.wire.close()  # what the request had opened
+        self._tell(news)
+        _wake(listeners)
+
+    def _give_up_place(self) -> None:
+        """What this thread was given by an earlier `select` and never used is free again."""
+        unused = self._reserved.pop(threading.get_ident(), None)
+        if unused is not None:
+            unused.in_flight -= 1
 
     def mark_delivered(self, endpoint: PooledEndpoint, outcome: Outcome, items: int) -> None:
         """The endpoint took a batch of `items`, perhaps without some of them."""
         with self._lock:
             rejected = min(outcome.rejected, items)
             endpoint.requests += 1
+            self._counts["requests"] += 1
             endpoint.delivered += items - rejected
             endpoint.rejected += rejected
         self._mark_succeeded(endpoint, outcome.code, live=True)
@@ -139,11 +336,36 @@ class EndpointPool:
         """The endpoint did not take a batch, by its own fault or the network's."""
         with self._lock:
             endpoint.failed_attempts += 1
+            self._counts["failed_attempts"] += 1
         self._mark_failed(endpoint, outcome)
         self._recovery.watch(endpoint, signal)
 
+    # --- what is asked beside it
+
+    def ask(self, endpoint: PooledEndpoint, signal: Signal, cancellation: Cancellation) -> Outcome:
+        """Asks the endpoint how it is, by an empty request of that signal or as the health check says."""
+        return self._checker.ask(endpoint.endpoint, endpoint.wire, signal, cancellation)
+
+    def to_be_checked(self) -> list[PooledEndpoint]:
+        """The endpoints in good health; the others are being probed."""
+        with self._lock:
+            return [each for each in self._endpoints if each.usable]
+
+    def mark_checked(self, endpoint: PooledEndpoint, outcome: Outcome) -> None:
+        """The endpoint was asked whether it is still well."""
+        if outcome.verdict in (Verdict.DELIVERED, Verdict.DATA_FAULT, Verdict.CANCELLED):
+            self.mark_probed(endpoint, outcome)
+            return
+        with self._lock:
+            endpoint.probes += 1
+            endpoint.last_code = outcome.code
+            failed = endpoint.usable and endpoint.miss_check()
+        if failed:
+            self._mark_failed(endpoint, outcome)
+            self._recovery.watch(endpoint, endpoint.endpoint.capabilities[0])
+
     def mark_probed(self, endpoint: PooledEndpoint, outcome: Outcome) -> None:
-        """The endpoint was sent an empty request to see whether it is back."""
+        """The endpoint was asked whether it is back."""
         with self._lock:
             endpoint.probes += 1
         if outcome.verdict in (Verdict.DELIVERED, Verdict.DATA_FAULT):
@@ -152,54 +374,81 @@ class EndpointPool:
             self._mark_failed(endpoint, outcome)
 
     def seconds_until_probe(self, endpoint: PooledEndpoint) -> float | None:
-        """Seconds until the endpoint should be probed; None when it is in good health."""
+        """Seconds until the endpoint should be probed; None when it is in good health, or gone."""
         with self._lock:
-            return None if endpoint.usable else max(0, endpoint.retry_at_ns - self._now_ns()) / 1e9
+            if endpoint.usable or endpoint.removed:
+                return None
+            return max(0, endpoint.retry_at_ns - self._now_ns()) / 1e9
+
+    # --- what that means
 
     def _mark_succeeded(self, endpoint: PooledEndpoint, code: str, *, live: bool) -> None:
-        news: list[_News] = []
         with self._lock:
-            was_usable = endpoint.usable
-            endpoint.succeed(self._now_ns(), code, live=live)
-            if endpoint.usable and not was_usable:
-                news.append(_News("endpoint_recovered", code, endpoint.endpoint.url))
-            self._follow(news, code)
+            was, was_usable = endpoint.status, endpoint.usable
+            exported = live or self._asks_by_export
+            endpoint.succeed(self._now_ns(), code, live=live, exported=exported)
+            endpoint.heartbeat_ns = self._time_ns()
+            news = self._changes(endpoint, was, code)
             listeners = list(self._listeners) if not was_usable else []
         self._tell(news)
-        for listener in listeners:
-            listener()
+        _wake(listeners)
 
     def _mark_failed(self, endpoint: PooledEndpoint, outcome: Outcome) -> None:
-        news: list[_News] = []
         with self._lock:
             was = endpoint.status
             endpoint.fail(self._now_ns(), outcome.code, outcome.retry_after)
-            if endpoint.status is Status.UNHEALTHY and was is not Status.UNHEALTHY:
-                news.append(_News("endpoint_unhealthy", outcome.code, endpoint.endpoint.url))
-            self._follow(news, outcome.code)
+            news = self._changes(endpoint, was, outcome.code)
         self._tell(news)
 
-    def _follow(self, news: list[_News], code: str) -> None:
-        """Notes which endpoint telemetry goes to now; an outage moves it nowhere."""
-        usable = [each for each in self._endpoints if each.usable]
-        if not usable:
-            if not self._outage:
-                news.append(_News("outage", code, ""))
-            self._outage = True
-            return
-        self._outage = False
-        preferred = min(usable, key=lambda each: each.priority)
-        if preferred is not self._active:
-            back = preferred.priority < self._active.priority
-            news.append(_News("failback" if back else "failover", code, preferred.endpoint.url))
-            self._active = preferred
+    def _review(self, now_ns: int) -> list[News]:
+        news: list[News] = []
+        for endpoint in self._endpoints:
+            was = endpoint.status
+            if noted := endpoint.review(now_ns):
+                news += self._changes(endpoint, was, noted)
+        return news
 
-    def _tell(self, news: list[_News]) -> None:
+    def _changes(self, endpoint: PooledEndpoint, was: Status, code: str) -> list[News]:
+        now, news = endpoint.status, []
+        if now is not was and now in _BECAME and not (was is Status.UNKNOWN and now is Status.HEALTHY):
+            news.append(News(_BECAME[now], code, endpoint.endpoint.url))
+        return news if endpoint.removed else news + self._routes.follow(self._endpoints, code)
+
+    def _tell(self, news: list[News]) -> None:
         # Outside the lock: an observer may write to a disk.
         for action, reason, target in news:
+            with self._lock:
+                self._counts[action] += 1
             self._runtime.emit("failover", action, reason, target=target)
 
+    # --- what is known
+
     def stats(self) -> list[EndpointStats]:
-        """Every endpoint, in the order of the configuration."""
+        """Every endpoint, in the order of the configuration, then of their coming."""
         with self._lock:
-            return [each.stats(active=each is self._active) for each in self._endpoints]
+            return [each.stats(active=self._routes.is_active(each)) for each in self._endpoints]
+
+    def summary(self) -> PoolStats:
+        """All of them together."""
+        with self._lock:
+            return PoolStats(
+                endpoints=tuple(self.stats()),
+                failovers=self._counts["failover"],
+                failbacks=self._counts["failback"],
+                outages=self._counts["outage"],
+                in_flight=sum(each.in_flight for each in self._endpoints),
+                requests=self._counts["requests"],
+                failed_attempts=self._counts["failed_attempts"],
+                latency_mean=self._window.mean(),
+                latency_p99=self._window.p99(),
+                last_heartbeat_ns=max((each.heartbeat_ns for each in self._endpoints), default=0),
+            )
+
+
+def _same(endpoint: PooledEndpoint, url: str) -> bool:
+    return endpoint.endpoint.url.rstrip("/") == url.rstrip("/")
+
+
+def _wake(listeners: list[Callable[[], None]]) -> None:
+    for listener in listeners:
+        listener()

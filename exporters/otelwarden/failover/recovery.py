@@ -1,7 +1,7 @@
 """Finds out, beside the live traffic, whether an endpoint that failed is back.
 
 A batch that is sent to see whether a frozen endpoint has thawed waits out a whole attempt. So it is an empty request
-that is sent: zero bytes are a valid `Export...ServiceRequest` which asks for nothing.
+that is sent: zero bytes are a valid `Export...ServiceRequest` which asks for nothing. Or whatever check is configured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from otelwarden.failover.pool import EndpointPool
 
 PROBE_TIMEOUT: Final = 5.0
-"""Seconds; the timeout of the endpoint where that is shorter."""
+"""Seconds, unless a health check has a timeout; that of the endpoint where it is shorter."""
 
 
 class Recovery:
@@ -72,10 +72,7 @@ class Recovery:
                     return
                 if self._pool.seconds_until_probe(endpoint) != 0:
                     continue  # it failed again meanwhile, or works again
-                outcome = endpoint.transport.send(
-                    signal, b"", timeout=min(PROBE_TIMEOUT, endpoint.endpoint.timeout), cancellation=cancellation
-                )
-                self._pool.mark_probed(endpoint, outcome)
+                self._pool.mark_probed(endpoint, self._pool.ask(endpoint, signal, cancellation))
         finally:
             self._forget(endpoint)
 

@@ -1,0 +1,44 @@
+"""Counts the requests of live telemetry on their way to one endpoint, and times them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from otelwarden.core import Signal
+from otelwarden.otlp import Cancellation, Outcome, Transport
+
+if TYPE_CHECKING:
+    from otelwarden.failover.health import PooledEndpoint
+    from otelwarden.failover.pool import EndpointPool
+
+
+class CountedTransport:
+    """The way to an endpoint of a pool that live telemetry takes; probes and checks take `PooledEndpoint.wire`."""
+
+    def __init__(self, wire: Transport, endpoint: PooledEndpoint, pool: EndpointPool) -> None:
+        self._wire = wire
+        self._endpoint = endpoint
+        self._pool = pool
+
+    def send(
+        self,
+        signal: Signal,
+        body: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float,
+        cancellation: Cancellation,
+    ) -> Outcome:
+        """See `Transport.send`."""
+        started_ns = self._pool.begin(self._endpoint)
+        outcome: Outcome | None = None
+        try:
+            outcome = self._wire.send(signal, body, headers=headers or {}, timeout=timeout, cancellation=cancellation)
+        finally:
+            self._pool.end(self._endpoint, started_ns, outcome)
+        return outcome
+
+    def close(self) -> None:
+        """See `Transport.close`."""
+        self._wire.close()
