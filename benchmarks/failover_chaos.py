@@ -224,7 +224,7 @@ def main() -> None:
         ),
     ]  # fmt: skip
     note = (
-        "failover_ms: from each fault on A that met it at work (killed, frozen, refusing), or else from the first batch\n"
+        "failover_ms: from each fault on A that met it at work (killed, frozen, refusing), or from the first batch\n"
         "after it, until B took one. export_ms: what the batch processor waits, encoding included."
     )
     report("failover_chaos", headline, rows, as_json=options.json, note=note)
