@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from otelwarden.core import ConfigError, parse_duration, schema_faults
-from otelwarden.failover import Endpoint, FailoverConfig, FailoverSpanExporter, endpoint_of_environment
+from otelwarden.failover import Endpoint, FailoverConfig, FailoverSpanExporter, SpoolConfig, endpoint_of_environment
 from otelwarden.schemas import load_schema
 
 MANUAL = yaml.safe_load(Path(__file__).with_name("config.yaml").read_text())
@@ -24,6 +24,16 @@ def test_every_option_is_read() -> None:
     assert (config.max_queue_bytes, config.max_age, config.max_backoff) == (64 << 20, 600.0, 10.0)
     assert (config.failure_threshold, config.recovery_threshold) == (5, 3)
     assert (config.initial_backoff, config.shutdown_patience) == (1.0, 3.0)
+    assert set(settings["spool"]) == {each.name for each in fields(SpoolConfig)}
+    assert config.spool == SpoolConfig(
+        path="./spool",
+        max_bytes=2 << 30,
+        max_age=2 * 86_400.0,
+        fsync="each",
+        fsync_interval=1.0,
+        key_file="./spool.key",
+        max_in_flight=8,
+    )
     grpc, http, plain = config.endpoints
     assert set(settings["endpoints"][0]) | set(settings["endpoints"][1]) >= {each.name for each in fields(Endpoint)} - {
         "ca_file",
@@ -43,10 +53,15 @@ def test_schema_and_dataclasses_agree() -> None:
     for name, each in schema["properties"].items():
         default, ours = each["default"], getattr(defaults, name)
         assert each["description"]
-        if name == "max_queue_bytes":
+        if name in ("max_queue_bytes", "spool"):
             assert FailoverConfig.from_mapping({name: default}) == defaults
         else:
             assert ours == (parse_duration(default) if isinstance(default, str) else ours.__class__(default))
+    spool = schema["$defs"]["spool"]["properties"]
+    assert set(spool) == {each.name for each in fields(SpoolConfig)}
+    assert all(each["description"] for each in spool.values())
+    given = {name: each["default"] for name, each in spool.items() if "default" in each}
+    assert SpoolConfig.from_mapping({"path": "a", **given}) == SpoolConfig(path="a")
     endpoint = schema["$defs"]["endpoint"]["properties"]
     example = Endpoint(url="http://localhost:4317")
     assert set(endpoint) == {each.name for each in fields(Endpoint)}

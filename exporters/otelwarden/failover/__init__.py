@@ -9,6 +9,7 @@ from otelwarden.failover.metrics import FailoverMetricExporter
 from otelwarden.failover.pool import EndpointPool
 from otelwarden.failover.selection import PrioritySelection, Selection
 from otelwarden.failover.spans import FailoverSpanExporter
+from otelwarden.failover.spool import Spool, SpoolConfig, SpoolStats
 
 __all__ = [
     "Endpoint",
@@ -21,6 +22,9 @@ __all__ = [
     "PooledEndpoint",
     "PrioritySelection",
     "Selection",
+    "Spool",
+    "SpoolConfig",
+    "SpoolStats",
     "Status",
     "endpoint_of_environment",
 ]
