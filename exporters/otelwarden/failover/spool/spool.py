@@ -96,6 +96,7 @@ class Spool:
 
     def _start_over(self) -> None:
         self._lock = threading.RLock()
+        self._taking = threading.Lock()
         self._own: Stream | None = None
         self._active: Segment | None = None
         self._adopted: list[Stream] = []
@@ -270,7 +271,14 @@ class Spool:
                 return
 
     def take_over(self) -> None:
-        """Takes over the streams that dead processes left, and tells of what is in them."""
+        """Takes over the streams that dead processes left, and tells of what is in them.
+
+        When it returns, what another thread was taking over has been told of too.
+        """
+        with self._taking:
+            self._take_over()
+
+    def _take_over(self) -> None:
         for path in streams_of(self._path, self._signal):
             with self._lock:
                 if self._closed or any(stream.path == path for stream in self._streams()):
