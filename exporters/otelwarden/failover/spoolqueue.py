@@ -159,7 +159,7 @@ class SpoolQueue:
             return ""
         body = self._spool.read(record) if record is not None else None
         if body is None:
-            return "spool_full" if batch.record is None else "spool_corrupt"
+            return "spool_full" if record is None or record.segment.removed else "spool_corrupt"
         batch.parts = [Part(body, part.tenants)]
         return ""
 

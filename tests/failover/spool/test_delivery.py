@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -174,3 +176,42 @@ def test_the_command_delivers_what_a_dead_process_left(
     assert main(["spool", "ls", path]) == 0
     assert capsys.readouterr().out.endswith("nothing waits\n")
     assert main(["spool", "verify", str(tmp_path / "nowhere")]) == 2
+
+
+_APPLICATION = """
+import sys
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from otelwarden.core import Runtime
+from otelwarden.failover import FailoverConfig, FailoverSpanExporter, SpoolConfig
+
+path, *urls = sys.argv[1:]
+exporter = FailoverSpanExporter(urls, config=FailoverConfig(spool=SpoolConfig(path=path)), runtime=Runtime())
+provider = TracerProvider(shutdown_on_exit=False)
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+number = 0
+while True:
+    provider.get_tracer("t").start_span(f"k{number}").end()
+    print(number, flush=True)  # its export has returned
+    number += 1
+"""
+
+
+def test_both_dead_and_the_process_killed_loses_nothing(
+    start: Callable[..., App], pair: list[FaultyReceiver], tmp_path: Path
+) -> None:
+    for receiver in pair:
+        receiver.kill()
+    command = [sys.executable, "-c", _APPLICATION, str(tmp_path / "spool"), *(each.grpc_endpoint for each in pair)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(50)]
+    process.kill()
+    lines += [line for line in process.stdout if line.endswith(b"\n")]
+    process.wait()
+    for receiver in pair:
+        receiver.restart()
+    survivor = start()
+    survivor.wait_until(lambda: survivor.account.received >= len(lines) and not survivor.account.held)
+    assert {f"k{int(line)}" for line in lines} <= set(names(*pair))
+    assert survivor.account.forwarded == survivor.account.received

@@ -204,7 +204,8 @@ class Spool:
         try:
             found = record.segment.read(record.offset, record.size)
         except OSError as error:
-            self._errors.record("read", error)
+            if not record.segment.removed:
+                self._errors.record("read", error)
             return None
         if found is None:
             return None
@@ -215,7 +216,7 @@ class Spool:
         """Notes that a batch was delivered or dropped, so that nobody delivers it again."""
         with self._lock:
             segment = record.segment
-            if segment.records.pop(record, self) is self:
+            if segment.removed or segment.records.pop(record, self) is self:
                 return
             try:
                 segment.settle(record.offset)
