@@ -15,6 +15,7 @@ from otelwarden.failover import (
     FailoverConfig,
     FailoverSpanExporter,
     HealthCheck,
+    SpoolConfig,
     endpoint_of_environment,
     endpoints_of_environment,
 )
@@ -38,6 +39,16 @@ def test_every_option_is_read() -> None:
     assert (check.failure_threshold, check.recovery_threshold, config.successes_to_recover) == (3, 4, 4)
     assert (config.selection, config.region) == ("weighted", "eu")
     assert (config.degraded_latency, config.degraded_failure_rate) == (0.75, 0.25)
+    assert set(settings["spool"]) == {each.name for each in fields(SpoolConfig)}
+    assert config.spool == SpoolConfig(
+        path="./spool",
+        max_bytes=2 << 30,
+        max_age=2 * 86_400.0,
+        fsync="each",
+        fsync_interval=1.0,
+        key_file="./spool.key",
+        max_in_flight=8,
+    )
     grpc, http, plain = config.endpoints
     assert (grpc.capacity, grpc.weight, grpc.region, grpc.capabilities) == (8, 2.5, "eu", ("traces", "logs"))
     assert set(settings["endpoints"][0]) | set(settings["endpoints"][1]) >= {each.name for each in fields(Endpoint)} - {
@@ -58,10 +69,15 @@ def test_schema_and_dataclasses_agree() -> None:
     for name, each in schema["properties"].items():
         default, ours = each["default"], getattr(defaults, name)
         assert each["description"]
-        if name == "max_queue_bytes" or default is None or name == "selection":
+        if name in ("max_queue_bytes", "spool", "selection") or default is None:
             assert FailoverConfig.from_mapping({name: default}) == defaults
         else:
             assert ours == (parse_duration(default) if isinstance(default, str) else ours.__class__(default))
+    spool = schema["$defs"]["spool"]["properties"]
+    assert set(spool) == {each.name for each in fields(SpoolConfig)}
+    assert all(each["description"] for each in spool.values())
+    given = {name: each["default"] for name, each in spool.items() if "default" in each}
+    assert SpoolConfig.from_mapping({"path": "a", **given}) == SpoolConfig(path="a")
     endpoint = schema["$defs"]["endpoint"]["properties"]
     example = Endpoint(url="http://localhost:4317")
     assert set(endpoint) == {each.name for each in fields(Endpoint)}

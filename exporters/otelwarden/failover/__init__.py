@@ -2,6 +2,7 @@
 
 from otelwarden.failover.checks import EndpointCheck, HealthCheck
 from otelwarden.failover.config import FailoverConfig
+from otelwarden.failover.draining import drain
 from otelwarden.failover.endpoint import Endpoint
 from otelwarden.failover.environment import endpoint_of_environment, endpoints_of_environment
 from otelwarden.failover.health import PooledEndpoint
@@ -19,6 +20,7 @@ from otelwarden.failover.selection import (
     WeightedSelection,
 )
 from otelwarden.failover.spans import FailoverSpanExporter
+from otelwarden.failover.spool import Spool, SpoolConfig, SpoolStats, StreamReport, inspect
 from otelwarden.failover.stats import EndpointStats, PoolStats
 from otelwarden.failover.status import Status
 
@@ -41,8 +43,14 @@ __all__ = [
     "RandomSelection",
     "RoundRobinSelection",
     "Selection",
+    "Spool",
+    "SpoolConfig",
+    "SpoolStats",
     "Status",
+    "StreamReport",
     "WeightedSelection",
+    "drain",
     "endpoint_of_environment",
     "endpoints_of_environment",
+    "inspect",
 ]

@@ -10,6 +10,7 @@ from otelwarden.core import ConfigError, Fault, parse_bytes, parse_duration
 from otelwarden.failover.checks import HealthCheck
 from otelwarden.failover.endpoint import Endpoint, parse_endpoints
 from otelwarden.failover.selection import check_selection
+from otelwarden.failover.spool import SpoolConfig
 
 _PARSERS: Final[dict[str, Callable[[Any], Any]]] = {
     "endpoints": parse_endpoints,
@@ -21,6 +22,20 @@ _PARSERS: Final[dict[str, Callable[[Any], Any]]] = {
     "max_backoff": parse_duration,
     "shutdown_patience": parse_duration,
 }
+
+
+def _parse_spool(given: Any) -> SpoolConfig | None:
+    if given is None or isinstance(given, SpoolConfig):
+        return given
+    if not isinstance(given, Mapping):
+        raise ConfigError([Fault(pointer="/spool", message="wrong type", given=given, allowed="a mapping")])
+    try:
+        return SpoolConfig.from_mapping(given)
+    except ConfigError as error:
+        raise ConfigError([fault.within("/spool") for fault in error.faults]) from error
+
+
+_PARSERS["spool"] = _parse_spool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +69,8 @@ class FailoverConfig:
     """Seconds, about, that an endpoint is left alone at most, unless it asks for more; default 5."""
     shutdown_patience: float = 2.0
     """Seconds without a delivery after which a shutdown gives up what is left; default 2."""
+    spool: SpoolConfig | None = None
+    """Keeps batches on disk until they are delivered; default None: in memory, up to `max_queue_bytes`."""
 
     def __post_init__(self) -> None:
         faults = [

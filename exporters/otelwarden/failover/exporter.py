@@ -11,6 +11,7 @@ from otelwarden.failover.delivery import Delivery
 from otelwarden.failover.endpoint import Endpoints
 from otelwarden.failover.environment import endpoints_of_environment
 from otelwarden.failover.pool import EndpointPool
+from otelwarden.failover.spool import Spool
 from otelwarden.otlp import Encoded
 
 
@@ -67,12 +68,17 @@ class Exporting:
             tenants = {tenant: left for tenant, count in tenants.items() if (left := count - lost.get(tenant, 0))}
         return not encoded.body or self._delivery.accept(encoded.body, tenants)
 
+    @property
+    def spool(self) -> Spool | None:
+        """Where batches wait on disk; None when they wait in memory."""
+        return self._delivery.spool
+
     def force_flush(self, timeout_millis: float) -> bool:
         """Waits until everything exported so far is delivered or dropped; whether it was in time."""
         return self._delivery.flush(Deadline.after_millis(timeout_millis))
 
     def shutdown(self, timeout_millis: float) -> None:
-        """Delivers what is left for as long as it moves, then drops the rest, counted."""
+        """Delivers what is left for as long as it moves, then drops the rest, or leaves it in the spool, counted."""
         self._delivery.shutdown(Deadline.after_millis(timeout_millis))
 
 

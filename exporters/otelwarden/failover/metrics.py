@@ -12,6 +12,7 @@ from otelwarden.failover.config import FailoverConfig
 from otelwarden.failover.endpoint import Endpoints
 from otelwarden.failover.exporter import Exporting
 from otelwarden.failover.pool import DEFAULTS, EndpointPool
+from otelwarden.failover.spool import Spool
 from otelwarden.failover.temporality import aggregation_of_environment, temporality_of_environment
 from otelwarden.otlp import encode_metrics
 
@@ -19,7 +20,7 @@ from otelwarden.otlp import encode_metrics
 class FailoverMetricExporter(MetricExporter):
     """Exports metrics by OTLP to the best of several endpoints; in place of an `OTLPMetricExporter`.
 
-    `export` encodes, hands over and returns; it waits for no endpoint.
+    `export` encodes, hands over and returns; it waits for no endpoint. With a spool, what it took survives the process.
 
     Args:
         endpoints: URLs (of gRPC), mappings or `Endpoint`s, in the order of preference; None for those of `config`, or
@@ -55,6 +56,11 @@ class FailoverMetricExporter(MetricExporter):
         """The endpoints and their health."""
         return self._exporting.pool
 
+    @property
+    def spool(self) -> Spool | None:
+        """Where batches wait on disk; None when they wait in memory."""
+        return self._exporting.spool
+
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
         """Takes charge of the points; FAILURE only after `shutdown`. It waits for nothing, so no timeout applies."""
         attribute = self._exporting.runtime.tenant_attribute
@@ -70,7 +76,7 @@ class FailoverMetricExporter(MetricExporter):
         return self._exporting.force_flush(timeout_millis)
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Delivers what is left, then drops the rest, counted.
+        """Delivers what is left, then drops the rest, or leaves it in the spool, counted.
 
         It gives up before `timeout_millis` when nothing was settled for `FailoverConfig.shutdown_patience`.
         """

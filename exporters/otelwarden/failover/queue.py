@@ -4,43 +4,83 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
-from typing import Final
+from typing import Protocol
 
 from otelwarden.core import Deadline
-
-OVERHEAD: Final = 512
-"""Bytes of memory that a batch takes beside its body."""
+from otelwarden.failover.batch import Batch, Lost, Part
 
 
-class Batch:
-    """An encoded batch, whose items it holds, and how it has fared.
+class BatchQueue(Protocol):
+    """Where the batches of one signal are until each is settled. One worker takes what is new, others replay."""
 
-    Attributes:
-        body: the request, ready to be sent.
-        tenants: how many of its items each tenant has.
-        items: the sum of them.
-        born_ns: when it was accepted, monotonic nanoseconds.
-        number: its place in the order of acceptance.
-        refused_rounds: rounds in a row in which every endpoint answered that the fault is its own.
-        first_refused_ns: when the first of them began.
-    """
+    def start_over(self) -> None:
+        """Forgets everything, as in a forked child."""
+        ...
 
-    __slots__ = ("body", "born_ns", "first_refused_ns", "items", "number", "refused_rounds", "tenants")
+    def put(self, batch: Batch) -> list[Lost] | None:
+        """Appends a batch; the batches that had to go, perhaps this one itself, or None when the queue is closed."""
+        ...
 
-    def __init__(self, body: bytes, tenants: Mapping[str, int], born_ns: int) -> None:
-        self.body = body
-        self.tenants = tenants
-        self.items = sum(tenants.values())
-        self.born_ns = born_ns
-        self.number = 0
-        self.refused_rounds = 0
-        self.first_refused_ns = 0
+    def take(self, *, replay: bool) -> Batch | None:
+        """Waits for the next batch, which is under way from then on; None when there will be no more."""
+        ...
+
+    def load(self, batch: Batch) -> str:
+        """Brings the body of a batch that is under way into memory; why that cannot be, empty when it can."""
+        ...
+
+    def split(self, batch: Batch, parts: list[Part]) -> None:
+        """Puts several parts in the place of the first part of a batch that is under way."""
+        ...
+
+    def settle(self, batch: Batch) -> bool:
+        """Lets go of the first part of a batch under way, which an endpoint has judged; False when that is done."""
+        ...
+
+    def drop(self, batch: Batch) -> bool:
+        """Lets go of a batch under way; False when somebody else has done so before."""
+        ...
+
+    def give_back(self, batch: Batch) -> list[Lost] | None:
+        """Says that no endpoint takes a batch; None when the worker is to wait with it, or else it may go on."""
+        ...
+
+    def put_down(self, batch: Batch) -> None:
+        """Returns a batch that was called off."""
+        ...
 
     @property
-    def size(self) -> int:
-        """Bytes of memory it takes, about."""
-        return len(self.body) + OVERHEAD
+    def must_replay(self) -> bool:
+        """Whether there is anything for those who replay."""
+        ...
+
+    def close(self) -> None:
+        """Accepts nothing from now on."""
+        ...
+
+    def halt(self) -> None:
+        """Hands out nothing from now on."""
+        ...
+
+    def drain(self) -> list[Lost]:
+        """Takes away every batch, those under way included."""
+        ...
+
+    def held(self) -> dict[str, int]:
+        """Items in the queue or under way, by tenant."""
+        ...
+
+    def wait_for_all(self, deadline: Deadline) -> bool:
+        """Waits until every batch accepted so far is settled; whether they were in time."""
+        ...
+
+    def wait_while_it_moves(self, deadline: Deadline, patience: float) -> bool:
+        """Waits until every batch is settled, but no longer than `patience` seconds for the next one to be."""
+        ...
+
+    def wait_until_nothing_is_under_way(self, deadline: Deadline) -> None:
+        """Waits for the workers to come back."""
+        ...
 
 
 class DeliveryQueue:
@@ -51,20 +91,17 @@ class DeliveryQueue:
         self.start_over()
 
     def start_over(self) -> None:
-        """Forgets everything, as in a forked child."""
+        """See `BatchQueue.start_over`."""
         self._changed = threading.Condition(threading.RLock())
         self._waiting: deque[Batch] = deque()
         self._under_way: Batch | None = None
         self._bytes = 0
         self._accepted = 0
         self._open = True
+        self._halted = False
 
-    def put(self, batch: Batch) -> list[Batch] | None:
-        """Appends a batch, at the expense of the oldest that wait.
-
-        Returns:
-            Those that had to go, perhaps the batch itself; None when the queue is closed.
-        """
+    def put(self, batch: Batch) -> list[Lost] | None:
+        """See `BatchQueue.put`; at the expense of the oldest that wait."""
         with self._changed:
             if not self._open:
                 return None
@@ -72,9 +109,9 @@ class DeliveryQueue:
             while self._waiting and self._bytes + batch.size > self._max_bytes:
                 oldest = self._waiting.popleft()
                 self._bytes -= oldest.size
-                evicted.append(oldest)
+                evicted.append(Lost(oldest, "queue_full"))
             if self._bytes + batch.size > self._max_bytes:
-                evicted.append(batch)
+                evicted.append(Lost(batch, "queue_full"))
             else:
                 self._accepted += 1
                 batch.number = self._accepted
@@ -83,44 +120,89 @@ class DeliveryQueue:
             self._changed.notify_all()
             return evicted
 
-    def take(self) -> Batch | None:
-        """Waits for the next batch, which is under way from then on; None when the queue is closed and empty."""
+    def take(self, *, replay: bool) -> Batch | None:
+        """See `BatchQueue.take`."""
         with self._changed:
-            while not self._waiting:
-                if not self._open:
+            while not self._waiting or self._halted:
+                if self._halted or not self._open:
                     return None
                 self._changed.wait()
             self._under_way = self._waiting.popleft()
             return self._under_way
 
+    def load(self, batch: Batch) -> str:
+        """See `BatchQueue.load`; it is there already."""
+        return ""
+
+    def split(self, batch: Batch, parts: list[Part]) -> None:
+        """See `BatchQueue.split`."""
+        with self._changed:
+            if self._under_way is batch:
+                batch.parts[:1] = parts
+                batch.divided = True
+
     def settle(self, batch: Batch) -> bool:
-        """Lets go of the batch under way; False when somebody else has done so before."""
+        """See `BatchQueue.settle`."""
+        with self._changed:
+            if self._under_way is not batch:
+                return False
+            if len(batch.parts) == 1:
+                return self.drop(batch)
+            del batch.parts[0]
+            return True
+
+    def drop(self, batch: Batch) -> bool:
+        """See `BatchQueue.drop`."""
         with self._changed:
             if self._under_way is not batch:
                 return False
             self._under_way = None
             self._bytes -= batch.size
+            batch.parts = []
             self._changed.notify_all()
             return True
 
+    def give_back(self, batch: Batch) -> list[Lost] | None:
+        """See `BatchQueue.give_back`; what comes later waits behind it."""
+        return None
+
+    def put_down(self, batch: Batch) -> None:
+        """See `BatchQueue.put_down`."""
+        with self._changed:
+            if self._under_way is batch:
+                self._under_way = None
+                self._waiting.appendleft(batch)
+                self._changed.notify_all()
+
+    @property
+    def must_replay(self) -> bool:
+        """See `BatchQueue.must_replay`; there is one order, and one worker."""
+        return False
+
     def close(self) -> None:
-        """Accepts nothing from now on."""
+        """See `BatchQueue.close`."""
         with self._changed:
             self._open = False
             self._changed.notify_all()
 
-    def drain(self) -> list[Batch]:
-        """Takes away every batch, the one under way included."""
+    def halt(self) -> None:
+        """See `BatchQueue.halt`."""
+        with self._changed:
+            self._halted = True
+            self._changed.notify_all()
+
+    def drain(self) -> list[Lost]:
+        """See `BatchQueue.drain`."""
         with self._changed:
             left = list(self._waiting) if self._under_way is None else [self._under_way, *self._waiting]
             self._waiting.clear()
             self._under_way = None
             self._bytes = 0
             self._changed.notify_all()
-            return left
+            return [Lost(batch, "shutdown") for batch in left]
 
     def held(self) -> dict[str, int]:
-        """Items in the queue or under way, by tenant."""
+        """See `BatchQueue.held`."""
         with self._changed:
             batches = list(self._waiting) if self._under_way is None else [self._under_way, *self._waiting]
         tenants: dict[str, int] = {}
@@ -130,13 +212,13 @@ class DeliveryQueue:
         return tenants
 
     def wait_for_all(self, deadline: Deadline) -> bool:
-        """Waits until every batch accepted so far is settled; whether they were in time."""
+        """See `BatchQueue.wait_for_all`."""
         with self._changed:
             last = self._accepted
             return self._changed.wait_for(lambda: self._oldest() > last, deadline.remaining)
 
     def wait_while_it_moves(self, deadline: Deadline, patience: float) -> bool:
-        """Waits until the queue is empty, but no longer than `patience` seconds for any one batch to be settled."""
+        """See `BatchQueue.wait_while_it_moves`."""
         with self._changed:
             while (oldest := self._oldest()) <= self._accepted:
                 settled = self._changed.wait_for(
@@ -146,6 +228,11 @@ class DeliveryQueue:
                 if not settled:
                     return False
             return True
+
+    def wait_until_nothing_is_under_way(self, deadline: Deadline) -> None:
+        """See `BatchQueue.wait_until_nothing_is_under_way`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._under_way is None, deadline.remaining)
 
     def _oldest(self) -> int:
         """The number of the oldest batch held; beyond every number when none is."""

@@ -12,13 +12,14 @@ from otelwarden.failover.config import FailoverConfig
 from otelwarden.failover.endpoint import Endpoints
 from otelwarden.failover.exporter import Exporting, count_by, tenant_of_item
 from otelwarden.failover.pool import DEFAULTS, EndpointPool
+from otelwarden.failover.spool import Spool
 from otelwarden.otlp import encode_spans
 
 
 class FailoverSpanExporter(SpanExporter):
     """Exports spans by OTLP to the best of several endpoints; in place of an `OTLPSpanExporter`.
 
-    `export` encodes, hands over and returns; it waits for no endpoint.
+    `export` encodes, hands over and returns; it waits for no endpoint. With a spool, what it took survives the process.
 
     Args:
         endpoints: URLs (of gRPC), mappings or `Endpoint`s, in the order of preference; None for those of `config`, or
@@ -46,6 +47,11 @@ class FailoverSpanExporter(SpanExporter):
         """The endpoints and their health."""
         return self._exporting.pool
 
+    @property
+    def spool(self) -> Spool | None:
+        """Where batches wait on disk; None when they wait in memory."""
+        return self._exporting.spool
+
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Takes charge of the spans; FAILURE only after `shutdown`."""
         taken = self._exporting.export(lambda: encode_spans(spans), count_by(tenant_of_item, spans), tenant_of_item)
@@ -56,7 +62,7 @@ class FailoverSpanExporter(SpanExporter):
         return self._exporting.force_flush(timeout_millis)
 
     def shutdown(self, timeout_millis: int = 30_000) -> None:
-        """Delivers what is left, then drops the rest, counted.
+        """Delivers what is left, then drops the rest, or leaves it in the spool, counted.
 
         It gives up before `timeout_millis` when nothing was settled for `FailoverConfig.shutdown_patience`.
         """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from otelwarden.cli.audit import add_audit_commands
 from otelwarden.cli.schema import bundled_schema_text
+from otelwarden.cli.spool import add_spool_commands
 from otelwarden.core import ConfigError
 from otelwarden.pipeline import validate
 from otelwarden.schemas import schema_names
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     schema.set_defaults(run=_schema)
 
     add_audit_commands(commands)
+    add_spool_commands(commands)
     return parser
 
 

@@ -170,9 +170,11 @@ class Builder:
             self._made[name] = EndpointPool(config=config, runtime=self._runtime)
         return config, self._made.get(name)
 
-    def _keep_pool(self, pool: EndpointPool) -> None:
-        if pool not in self.parts.pools:
-            self.parts.pools.append(pool)
+    def _keep(self, exporter: FailoverSpanExporter | FailoverLogRecordExporter | FailoverMetricExporter) -> None:
+        if exporter.pool not in self.parts.pools:
+            self.parts.pools.append(exporter.pool)
+        if exporter.spool is not None:
+            self.parts.spools.append(exporter.spool)
 
     # --- the three pipelines
 
@@ -180,7 +182,7 @@ class Builder:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
         failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime)
-        self._keep_pool(failover.pool)
+        self._keep(failover)
         exporter: SpanExporter = failover
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditSpanExporter(exporter, trail=trail, runtime=runtime)
@@ -203,7 +205,7 @@ class Builder:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
         failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime)
-        self._keep_pool(failover.pool)
+        self._keep(failover)
         exporter: LogRecordExporter = failover
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditLogRecordExporter(exporter, trail=trail, runtime=runtime)
@@ -227,7 +229,7 @@ class Builder:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
         exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime)
-        self._keep_pool(exporter.pool)
+        self._keep(exporter)
         # A reader sees a collection after those around it have. Any: proxies, of which only `isinstance` knows.
         reader: Any = PeriodicExportingMetricReader(exporter, export_interval_millis=pipeline.interval * 1e3)
         if (trail := self._trail(pipeline)) is not None:

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from otelwarden.audit import AuditTrail, TrailStats
 from otelwarden.core import Balance, Deadline, Decision, Runtime
-from otelwarden.failover import EndpointPool, EndpointStats
+from otelwarden.failover import EndpointPool, EndpointStats, Spool, SpoolStats
 from otelwarden.pipeline.handler import detach_handler
 from otelwarden.pipeline.settings import Settings
 from otelwarden.quota import QuotaLimiter, Usage
@@ -37,6 +37,8 @@ class Stats:
     """What the quotas allowed and what was over them."""
     endpoints: tuple[EndpointStats, ...]
     """State and counts of each endpoint."""
+    spools: tuple[SpoolStats, ...]
+    """What waits on disk, for each signal."""
     trails: tuple[TrailStats, ...]
     """State of each audit trail."""
 
@@ -55,6 +57,7 @@ class Parts:
     limiters: list[QuotaLimiter] = field(default_factory=list)
     trails: list[AuditTrail] = field(default_factory=list)
     pools: list[EndpointPool] = field(default_factory=list)
+    spools: list[Spool] = field(default_factory=list)
     span_processor: SpanProcessor | None = None
     log_processor: LogRecordProcessor | None = None
     tracer_provider: TracerProvider | None = None
@@ -95,6 +98,7 @@ class Warden:
             tenants=parts.registry.stats() if parts.registry is not None else None,
             usage=tuple(usage for limiter in parts.limiters for usage in limiter.usage()),
             endpoints=tuple(endpoint for pool in parts.pools for endpoint in pool.stats()),
+            spools=tuple(spool.stats() for spool in parts.spools),
             trails=tuple(trail.stats() for trail in parts.trails),
         )
 

@@ -1,0 +1,176 @@
+"""One file of a stream: appended to until it is full, settled in place, removed when nothing in it waits."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from otelwarden.failover.spool.directory import SEGMENT_SUFFIX
+from otelwarden.failover.spool.records import (
+    HEADER_SIZE,
+    SETTLED,
+    STATE_OFFSET,
+    Found,
+    Header,
+    read_body,
+    read_header,
+    scan,
+)
+
+if TYPE_CHECKING:
+    from otelwarden.failover.spool.stream import Record
+
+_FLAGS: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class Segment:
+    """A file of records.
+
+    Attributes:
+        size: bytes of the file, which are taken from the disk when it is made: a full disk shows then, and not in the
+            middle of a record; nor can it keep us from settling, which changes a byte that is there.
+        records: those that wait, in order.
+        appended: how many were appended.
+        removed: whether the file is gone.
+    """
+
+    def __init__(self, path: Path, descriptor: int | None, size: int) -> None:
+        self.path = path
+        self.size = size
+        self.records: dict[Record, None] = {}
+        self.appended = 0
+        self.end = 0
+        self.removed = False
+        self._descriptor = descriptor
+        self._salt = int(path.stem.rpartition("-")[2], 16)
+
+    @classmethod
+    def create(cls, stream: Path, number: int, size: int) -> Segment:
+        """A new, empty segment, whose bytes are taken from the disk.
+
+        Raises:
+            OSError: the disk is full, or fails.
+        """
+        path = stream / f"{number:010d}-{secrets.token_hex(4)}{SEGMENT_SUFFIX}"
+        descriptor = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(descriptor, 0, size)
+            else:
+                os.ftruncate(descriptor, size)
+        except BaseException:
+            os.close(descriptor)
+            path.unlink()
+            raise
+        return cls(path, descriptor, size)
+
+    @classmethod
+    def open(cls, path: Path) -> Segment:
+        """A segment that is there, to be read and settled; raises ValueError when the name is none of ours."""
+        return cls(path, None, path.stat().st_size)
+
+    def has_room(self, size: int) -> bool:
+        """Whether a record of that size fits in."""
+        return self._descriptor is not None and self.end + size <= self.size
+
+    def append(self, header: bytes, rest: Sequence[bytes]) -> int:
+        """Writes a record, whose header comes last: what was not written to its end has none.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            OSError: it could not be written; the segment takes no more.
+        """
+        assert self._descriptor is not None
+        offset = self.end
+        try:
+            place = offset + HEADER_SIZE
+            for part in rest:
+                _write(self._descriptor, part, place)
+                place += len(part)
+            _write(self._descriptor, header, offset)
+        except OSError:
+            self.close()
+            raise
+        self.end = place
+        self.appended += 1
+        return offset
+
+    @property
+    def salt(self) -> int:
+        """What its checksums begin with."""
+        return self._salt
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        descriptor = os.open(self.path, _FLAGS)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def read(self, offset: int, size: int) -> tuple[Header, bytes, bytes] | None:
+        """Header, meta and body of a record; None when they are not what was written.
+
+        Raises:
+            OSError: the file cannot be read, or is gone.
+        """
+        with self._opened() as descriptor:
+            data = os.pread(descriptor, size, offset)
+        header = read_header(data, 0, salt=self._salt)
+        if header is None or header.size != size or (body := read_body(data, 0, header, salt=self._salt)) is None:
+            return None
+        return header, data[HEADER_SIZE : HEADER_SIZE + header.meta_size], body
+
+    def scan(self) -> list[Found]:
+        """Every record and every damage in the file."""
+        return list(scan(self.path.read_bytes(), salt=self._salt))
+
+    def settle(self, offset: int) -> None:
+        """Notes that a record was delivered or dropped.
+
+        Raises:
+            OSError: the file cannot be written; it will be delivered again after a restart.
+        """
+        if self._descriptor is not None:
+            os.pwrite(self._descriptor, SETTLED, offset + STATE_OFFSET)
+            return
+        with self._opened() as descriptor:
+            os.pwrite(descriptor, SETTLED, offset + STATE_OFFSET)
+
+    def sync(self) -> None:
+        """Forces what was appended onto the disk; raises OSError when it cannot be."""
+        if self._descriptor is not None:
+            os.fdatasync(self._descriptor)
+
+    def duplicate(self) -> int | None:
+        """Another descriptor of the file that is appended to, to be synchronised without holding a lock."""
+        return None if self._descriptor is None else os.dup(self._descriptor)
+
+    def close(self) -> None:
+        """Appends nothing more."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def remove(self) -> None:
+        """Gives its bytes back to the disk."""
+        self.close()
+        self.removed = True
+        self.path.unlink(missing_ok=True)
+
+
+def _write(descriptor: int, data: bytes, offset: int) -> None:
+    """Writes all of it: a write may be cut short where a disk ends."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        if not written:
+            raise OSError("nothing was written")
+        view = view[written:]
+        offset += written
