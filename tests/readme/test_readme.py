@@ -58,6 +58,7 @@ def test_the_commands(tmp_path: Path) -> None:
     (tmp_path / "otelwarden.yaml").write_text(block("yaml", "yaml-language-server"), encoding="utf-8")
     (tmp_path / "tenants.yaml").write_text(block("yaml", "# tenants.yaml"), encoding="utf-8")
     (tmp_path / "audit").mkdir()
+    (tmp_path / "spool").mkdir()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     codes = {}
     for line in block("sh", "otelwarden validate").splitlines():
@@ -66,7 +67,7 @@ def test_the_commands(tmp_path: Path) -> None:
         )
         codes[" ".join(line.split()[:2])] = run.returncode
     # There is no trail yet, and nothing is no evidence.
-    assert codes == {"otelwarden validate": 0, "otelwarden schema": 0, "otelwarden audit": 1}
+    assert codes == {"otelwarden validate": 0, "otelwarden schema": 0, "otelwarden audit": 1, "otelwarden spool": 0}
     assert (tmp_path / "otelwarden.schema.json").read_text(encoding="utf-8").startswith("{")
 
 

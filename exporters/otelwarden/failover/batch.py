@@ -34,12 +34,23 @@ class Batch:
         size: bytes of memory it takes, about.
         number: its place in the order of acceptance; 0 for one that another process accepted.
         record: where it is on disk; None when it is in memory alone.
+        evicted: whether it was on disk and had to make room there.
         divided: whether it was too large and is sent in parts, of which some may have been delivered.
         refused_rounds: rounds in a row in which every endpoint answered that the fault is its own.
         first_refused_ns: when the first of them began.
     """
 
-    __slots__ = ("born_ns", "divided", "first_refused_ns", "number", "parts", "record", "refused_rounds", "size")
+    __slots__ = (
+        "born_ns",
+        "divided",
+        "evicted",
+        "first_refused_ns",
+        "number",
+        "parts",
+        "record",
+        "refused_rounds",
+        "size",
+    )
 
     def __init__(self, body: bytes, tenants: Mapping[str, int], born_ns: int, record: Record | None = None) -> None:
         self.parts = [Part(body, tenants)]
@@ -47,6 +58,7 @@ class Batch:
         self.size = len(body) + OVERHEAD
         self.number = 0
         self.record = record
+        self.evicted = False
         self.divided = False
         self.refused_rounds = 0
         self.first_refused_ns = 0

@@ -110,6 +110,7 @@ class SpoolQueue:
             if batch is None:
                 continue
             batch.record = None
+            batch.evicted = True
             if batch not in self._under_way and not batch.parts[0].body:
                 lost += self._lose(batch, "spool_full")
         return lost
@@ -226,7 +227,7 @@ class SpoolQueue:
                 self._live_bytes = 0
             for each in waiting:
                 if each.record is None:
-                    lost += self._lose(each, "spool_full" if replayed else "spool_failed")
+                    lost += self._lose(each, "spool_full" if replayed or each.evicted else "spool_failed")
                 else:
                     self._to_backlog(each, first=replayed)
             self._changed.notify_all()

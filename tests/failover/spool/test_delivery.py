@@ -215,3 +215,20 @@ def test_both_dead_and_the_process_killed_loses_nothing(
     survivor.wait_until(lambda: survivor.account.received >= len(lines) and not survivor.account.held)
     assert {f"k{int(line)}" for line in lines} <= set(names(*pair))
     assert survivor.account.forwarded == survivor.account.received
+
+
+def test_a_full_spool_counts_what_it_drops(start: Callable[..., App], pair: list[FaultyReceiver]) -> None:
+    refuse(pair)
+    app = start(max_bytes=1 << 16)
+    tracer = app.provider.get_tracer("t")
+    for number in range(60):
+        tracer.start_span(f"n{number}", attributes={"padding": "x" * 3_000}).end()
+        app.provider.force_flush()
+    app.wait_until(lambda: app.account.unaccounted == 0)
+    account = app.account
+    assert (account.received, account.held) == (60, 60 - account.dropped["spool_full"]), account
+    for receiver in pair:
+        receiver.clear_fault()
+    assert app.exporter.force_flush(10_000)
+    assert (app.account.forwarded, set(app.account.dropped)) == (60 - app.account.dropped["spool_full"], {"spool_full"})
+    assert "n59" in names(*pair)
