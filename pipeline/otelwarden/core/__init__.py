@@ -62,6 +62,7 @@ from otelwarden.core.protocols import (
     Identity,
     TenantDirectory,
     TenantResolver,
+    TenantRouting,
 )
 from otelwarden.core.runtime import TENANT_ATTRIBUTE, Decision, Runtime, default_runtime
 from otelwarden.core.selfmetrics import publish_self_metrics
@@ -150,6 +151,7 @@ __all__ = [
     "SystemClock",
     "TenantDirectory",
     "TenantResolver",
+    "TenantRouting",
     "bare_attributes",
     "begin_log",
     "begin_span",
