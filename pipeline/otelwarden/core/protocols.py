@@ -102,3 +102,49 @@ class TenantRouting(Protocol):
     def headers(self, tenant: str) -> Mapping[str, str] | None:
         """Headers, or gRPC metadata, that requests with its telemetry carry."""
         ...
+
+
+class KeyRing(Protocol):
+    """Secret keys by id. Which one is current may change at any moment; what older ones made can still be read."""
+
+    @property
+    def current_id(self) -> str:
+        """Id of the key that new things are made with."""
+        ...
+
+    def key(self, key_id: str) -> bytes | None:
+        """The 32 bytes of a key; None when it is not (or no longer) there."""
+        ...
+
+
+class SubjectKey(NamedTuple):
+    """The key of one person's data."""
+
+    id: str
+    """Names the key and tells nothing about the person."""
+    key: bytes
+    """32 bytes."""
+
+
+class SubjectKeys(Protocol):
+    """A key for each person, so that destroying it erases what was encrypted with it, wherever that is by now."""
+
+    def key_for(self, tenant: str, subject: str) -> SubjectKey:
+        """The key of a person's data, made when there is none; durable before it is answered.
+
+        Raises:
+            OSError: it could not be kept.
+        """
+        ...
+
+    def key(self, key_id: str) -> bytes | None:
+        """The 32 bytes of a key; None when it was destroyed or never was."""
+        ...
+
+    def destroy(self, tenant: str, subject: str) -> str | None:
+        """Destroys the key of a person's data for good.
+
+        Returns:
+            The id of the key; None when there was none.
+        """
+        ...

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from otelwarden.core import SYSTEM_CLOCK, Clock, ConfigError, Runtime, default_runtime, run_in_child_after_fork
+from otelwarden.core import SYSTEM_CLOCK, Clock, ConfigError, Runtime, Watcher, default_runtime, run_in_child_after_fork
 from otelwarden.tenancy.document import document_text, read_tenants_document
 from otelwarden.tenancy.entries import TenantsReader
 from otelwarden.tenancy.errors import TenantFileError
 from otelwarden.tenancy.file import TenantFile
 from otelwarden.tenancy.model import Tenant, TenantStatus
-from otelwarden.tenancy.watcher import Watcher
 
 RELOAD_INTERVAL: Final = 0.5
 """Seconds between two looks at the tenants file."""
@@ -57,7 +56,7 @@ class TenantStore:
         self._refused = ""
         self._renew_lock()
         run_in_child_after_fork(self._renew_lock)
-        self._watcher = Watcher(self)
+        self._watcher = Watcher(self, name="tenants")
         if self._file is not None:
             self._file.changed()
             tenants = self._reader.tenants(read_tenants_document(self._file.path))
