@@ -37,7 +37,7 @@ class EndpointStats:
     probes: int
     """Requests and checks beside the live telemetry, to see whether it is well or back."""
     unconfirmed: int
-    """Items it was sent without its answer being heard: it may have them, and as they went elsewhere, have them twice."""
+    """Items it was sent without its answer being heard: it may have taken them, and they went elsewhere too."""
     failures: int
     """Failures since it last took live telemetry in good health."""
     latency_mean: float | None
