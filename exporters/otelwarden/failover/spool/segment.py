@@ -89,11 +89,8 @@ class Segment:
         assert self._descriptor is not None
         offset = self.end
         try:
-            place = offset + HEADER_SIZE
-            for part in rest:
-                _write(self._descriptor, part, place)
-                place += len(part)
-            _write(self._descriptor, header, offset)
+            place = _write(self._descriptor, rest, offset + HEADER_SIZE)
+            _write(self._descriptor, (header,), offset)
         except OSError:
             self.close()
             raise
@@ -165,12 +162,16 @@ class Segment:
         self.path.unlink(missing_ok=True)
 
 
-def _write(descriptor: int, data: bytes, offset: int) -> None:
-    """Writes all of it: a write may be cut short where a disk ends."""
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
+def _write(descriptor: int, parts: Sequence[bytes], offset: int) -> int:
+    """Writes all of it, and returns where it ends: a write may be cut short where a disk ends."""
+    views = [memoryview(part) for part in parts]
+    while views:
+        written = os.pwritev(descriptor, views, offset)
         if not written:
             raise OSError("nothing was written")
-        view = view[written:]
         offset += written
+        while views and written >= len(views[0]):
+            written -= len(views.pop(0))
+        if views:
+            views[0] = views[0][written:]
+    return offset

@@ -101,7 +101,7 @@ class Spool:
         self._active: Segment | None = None
         self._adopted: list[Stream] = []
         self._loading: Stream | None = None
-        self._dirty = False
+        self._dirty = self._new_names = False
         self._sealed: list[int] = []  # descriptors of full segments that are to be synchronised
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
@@ -165,8 +165,9 @@ class Spool:
             raise OSError("a batch is larger than the spool")
         self._make_room(size, evicted)
         segment = self._active = self._own.new_segment(size)
-        if self.config.fsync != "none":
+        if self.config.fsync == "each":
             self._own.sync_directory()
+        self._new_names = True
         return segment
 
     def _seal(self) -> None:
@@ -324,7 +325,13 @@ class Spool:
             descriptors, self._sealed = self._sealed, []
             if self._dirty and self._active is not None and (descriptor := self._active.duplicate()) is not None:
                 descriptors.append(descriptor)
-            self._dirty = False
+            stream = self._own if self._new_names else None
+            self._dirty = self._new_names = False
+        if stream is not None:
+            try:
+                stream.sync_directory()
+            except OSError as error:
+                self._errors.record("sync", error)
         for descriptor in descriptors:
             try:
                 os.fdatasync(descriptor)
