@@ -14,7 +14,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from otelwarden.core import SIGNALS, Signal
 
@@ -118,7 +118,17 @@ def _header_crc(head: bytes, meta: bytes, salt: int) -> int:
     return zlib.crc32(meta, zlib.crc32(head[STATE_OFFSET + 1 :], salt))
 
 
-def read_header(data: bytes, offset: int, *, salt: int) -> Header | None:
+class Data(Protocol):
+    """Bytes of a segment, in memory or on disk."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: slice, /) -> bytes: ...
+    def find(self, what: bytes, start: int, /) -> int:
+        """As that of `bytes`."""
+        ...
+
+
+def read_header(data: Data, offset: int, *, salt: int) -> Header | None:
     """The header at `offset`; None when there is none that is intact."""
     head = data[offset : offset + HEADER_SIZE]
     if len(head) < HEADER_SIZE or not head.startswith(MAGIC):
@@ -142,23 +152,29 @@ def read_header(data: bytes, offset: int, *, salt: int) -> Header | None:
     )
 
 
-def read_body(data: bytes, offset: int, header: Header, *, salt: int) -> bytes | None:
+def read_body(data: Data, offset: int, header: Header, *, salt: int) -> bytes | None:
     """The body of the record at `offset`; None when it is not what was written."""
     start = offset + HEADER_SIZE + header.meta_size
     body = data[start : start + header.body_size]
     return body if len(body) == header.body_size and checksum(body, salt) == header.body_crc else None
 
 
-def scan(data: bytes, *, salt: int) -> Iterator[Found]:
+def scan(data: Data, *, salt: int, bodies: bool = True) -> Iterator[Found]:
     """Every record of a segment, in order, and every place where one is damaged.
 
     Adjacent records whose headers are all damaged are one place: nothing tells how many there were.
+
+    Args:
+        bodies: whether to look at bodies; else one counts as intact that is all there.
     """
     offset = 0
     while offset < len(data):
         header = read_header(data, offset, salt=salt)
         if header is not None:
-            yield Found(offset, header, read_body(data, offset, header, salt=salt) is not None)
+            intact = offset + header.size <= len(data)
+            if intact and bodies:
+                intact = read_body(data, offset, header, salt=salt) is not None
+            yield Found(offset, header, intact)
             offset += header.size
             continue
         following = _find_next(data, offset + 1, salt)
@@ -170,7 +186,7 @@ def scan(data: bytes, *, salt: int) -> Iterator[Found]:
         offset = following
 
 
-def _find_next(data: bytes, offset: int, salt: int) -> int | None:
+def _find_next(data: Data, offset: int, salt: int) -> int | None:
     """Where the next intact header is."""
     while (offset := data.find(MAGIC, offset)) >= 0:
         if read_header(data, offset, salt=salt) is not None:
