@@ -62,6 +62,17 @@ class ContextResolver:
         return self._default if tenant is None else Identity(tenant, "context")
 
 
+class TenantRouting(NamedTuple):
+    """Where the telemetry of a tenant may go, and what it carries there."""
+
+    region: str | None = None
+    """The region it is to stay in; None for any."""
+    destinations: frozenset[str] | None = None
+    """The names of the endpoints it may go to; None for all."""
+    headers: Mapping[str, str] = {}
+    """Headers of its requests; they may be credentials."""
+
+
 class TenantDirectory(Protocol):
     """Answers for what is recorded about a tenant."""
 
@@ -72,6 +83,10 @@ class TenantDirectory(Protocol):
 
     def limits(self, tenant: str) -> Mapping[str, Any] | None:
         """The limits that the tenant's own settings give, as written; None for a tenant without any."""
+        ...
+
+    def routing(self, tenant: str) -> TenantRouting | None:
+        """Where the tenant's telemetry may go, by its own settings; None for a tenant that is not known (any more)."""
         ...
 
 

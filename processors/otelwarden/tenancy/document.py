@@ -119,7 +119,8 @@ class TenantsReader:
                 file=self._file,
                 pointer=fault.pointer.replace("/tenants/0", f"/tenants/{index}", 1),
                 message=fault.message,
-                given=fault.given,
+                # Headers are credentials: an error does not quote them.
+                given=None if fault.pointer.startswith("/tenants/0/settings/headers") else fault.given,
                 allowed=fault.allowed,
             )
             for fault in schema_faults({"tenants": [plain]}, _SCHEMA)
@@ -181,6 +182,9 @@ def tenant_from_mapping(entry: Mapping[str, Any]) -> Tenant:
         settings=TenantSettings(
             limits=settings.get("limits", {}),
             attributes=settings.get("attributes", {}),
+            region=settings.get("region"),
+            destinations=settings.get("destinations"),
+            headers=settings.get("headers", {}),
         ),
     )
 
@@ -196,11 +200,16 @@ def tenant_to_mapping(tenant: Tenant) -> dict[str, Any]:
     for key, moment in (("created_at", tenant.created_at), ("updated_at", tenant.updated_at)):
         if moment is not None:
             entry[key] = _moment_text(moment)
-    settings = {
+    own = tenant.settings
+    settings: dict[str, Any] = {
         key: _plain(part)
-        for key, part in (("limits", tenant.settings.limits), ("attributes", tenant.settings.attributes))
+        for key, part in (("limits", own.limits), ("attributes", own.attributes), ("headers", own.headers))
         if part
     }
+    if own.region is not None:
+        settings["region"] = own.region
+    if own.destinations is not None:
+        settings["destinations"] = list(own.destinations)
     if settings:
         entry["settings"] = settings
     return entry

@@ -38,10 +38,19 @@ class TenantSettings:
     Default none: the defaults of quota apply."""
     attributes: Mapping[str, Scalar] = field(default_factory=dict)
     """Facts about the tenant. Those that `TenancyConfig.stamp` names are stamped on telemetry as `tenant.<key>`."""
+    region: str | None = None
+    """The region that its telemetry is to stay in, that of an endpoint; default None: any."""
+    destinations: tuple[str, ...] | None = None
+    """The names of the endpoints that its telemetry may go to; default None: all."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Headers of the requests with its telemetry, which may be credentials; default none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "limits", _frozen(self.limits))
         object.__setattr__(self, "attributes", _frozen(self.attributes))
+        object.__setattr__(self, "headers", _frozen(self.headers))
+        if self.destinations is not None:
+            object.__setattr__(self, "destinations", tuple(self.destinations))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
+from otelwarden.core import TenantRouting
 from otelwarden.tenancy.document import check_tenant
 from otelwarden.tenancy.errors import DuplicateTenantError, UnknownTenantError
 from otelwarden.tenancy.model import Tenant, TenantSettings, TenantStatus
@@ -56,10 +57,25 @@ class TenantRegistry(TenantStore):
 
         Whoever asks wants them kept up to date: the file is watched from now on.
         """
+        known = self._watched(tenant)
+        return (known.settings.limits or None) if known is not None else None
+
+    def routing(self, tenant: str) -> TenantRouting | None:
+        """Where the tenant's telemetry may go, as its settings say; None for one that is not registered.
+
+        Whoever asks wants it kept up to date: the file is watched from now on.
+        """
+        known = self._watched(tenant)
+        if known is None:
+            return None
+        own = known.settings
+        allowed = None if own.destinations is None else frozenset(own.destinations)
+        return TenantRouting(own.region, allowed, own.headers)
+
+    def _watched(self, tenant: str) -> Tenant | None:
         if not self._watcher.started:
             self.watch()
-        known = self.snapshot.tenants.get(tenant)
-        return (known.settings.limits or None) if known is not None else None
+        return self.snapshot.tenants.get(tenant)
 
     def create(
         self,
