@@ -31,6 +31,7 @@ from otelwarden.core import (
     FairBatchLogRecordProcessor,
     FairBatchSpanProcessor,
     Runtime,
+    TenantDirectory,
     TenantResolver,
     publish_self_metrics,
     sampler_of_environment,
@@ -108,6 +109,11 @@ class Builder:
         registry: TenantRegistry = self.parts.registry
         return registry
 
+    def _directory(self) -> TenantDirectory | None:
+        """What failover may ask about tenants; None where no file names any and nobody resolves them."""
+        known = self._settings.tenants is not None or self._settings.find("tenancy") is not None
+        return self._registry() if known else None
+
     def _tenancy(self, pipeline: PipelineSettings) -> Tenancy | None:
         name = pipeline.processors.get("tenancy")
         if name is None:
@@ -181,7 +187,7 @@ class Builder:
     def _build_traces(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime)
+        failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: SpanExporter = failover
         if (trail := self._trail(pipeline)) is not None:
@@ -204,7 +210,7 @@ class Builder:
     def _build_logs(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime)
+        failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: LogRecordExporter = failover
         if (trail := self._trail(pipeline)) is not None:
@@ -228,7 +234,7 @@ class Builder:
     def _build_metrics(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime)
+        exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(exporter)
         # A reader sees a collection after those around it have. Any: proxies, of which only `isinstance` knows.
         reader: Any = PeriodicExportingMetricReader(exporter, export_interval_millis=pipeline.interval * 1e3)
