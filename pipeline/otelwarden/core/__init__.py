@@ -65,6 +65,7 @@ from otelwarden.core.protocols import (
     SubjectKeys,
     TenantDirectory,
     TenantResolver,
+    TenantRouting,
 )
 from otelwarden.core.runtime import TENANT_ATTRIBUTE, Decision, Runtime, default_runtime
 from otelwarden.core.selfmetrics import publish_self_metrics
@@ -158,6 +159,7 @@ __all__ = [
     "SystemClock",
     "TenantDirectory",
     "TenantResolver",
+    "TenantRouting",
     "WatchedFile",
     "Watcher",
     "bare_attributes",

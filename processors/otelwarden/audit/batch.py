@@ -63,8 +63,8 @@ class Batch:
         sha256, known, fixed = hashlib.sha256, encoder.known, encoder.fixed
         add_leaf, add_input = self._leaves.append, self._inputs.append
         for event in events:
-            time_ns, component, action, reason, tenant, signal, count, trace_id, span_id, digest, target = event
-            body = known.get((component, action, reason, tenant, signal, digest, target)) or fixed(event)
+            time_ns, component, action, reason, tenant, signal, count, trace_id, span_id, digest, target, actor = event
+            body = known.get((component, action, reason, tenant, signal, digest, target, actor)) or fixed(event)
             if trace_id:
                 leaf_input = _TRACED % (sequence, time_ns, previous, body, count, trace_id, span_id)
             else:
