@@ -222,9 +222,7 @@ def test_headers_are_not_on_disk_and_are_looked_up_again(
     assert sorted(everything, key=str) == [("Bearer new-s3cret", {"acme"}), (None, {"other"})]
 
 
-@pytest.mark.parametrize(
-    "bad", ["a\r\nx-admin: 1", "a\0b", "caf\u00e9", "x" * 5_000], ids=["crlf", "nul", "latin", "long"]
-)
+@pytest.mark.parametrize("bad", ["a\r\nx-admin: 1", "a\0b", "caf\u00e9", "x" * 5_000], ids=str.__len__)
 def test_a_header_that_cannot_be_one_is_a_counted_drop(
     make_app: Callable[..., App], pair: list[FaultyReceiver], bad: str
 ) -> None:
@@ -313,7 +311,7 @@ def test_destinations_are_names_or_urls_of_endpoints(make_app: Callable[..., App
     registry = registry_of(
         named=TenantSettings(destinations=("us",)),
         addressed=TenantSettings(destinations=(pair[1].http_endpoint,)),
-        nowhere=TenantSettings(destinations=()),
+        nowhere=TenantSettings(destinations=("elsewhere",)),
     )
     app = make_app(registry, max_age=0.5)
     app.send("named", "addressed", "nowhere", "free")
@@ -344,7 +342,7 @@ tenants = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 9), min_size
 routings = st.builds(
     TenantSettings,
     region=st.sampled_from([None, "eu", "us"]),
-    destinations=st.sampled_from([None, ("x",), ("x", "y"), ()]),
+    destinations=st.sampled_from([None, ("x",), ("x", "y"), ("z",)]),
     headers=st.sampled_from([{}, {"K": "1"}, {"K": "2"}]),
 )
 
@@ -362,10 +360,10 @@ def test_a_batch_is_divided_no_more_and_no_less_than_its_terms(
         assert each == terms.of(share, each.bound)
         for tenant in share:
             assert each == terms.of([tenant], each.bound)
-            own = directory.routing(tenant)
+            region, destinations = directory.region(tenant), directory.destinations(tenant)
             for endpoint in (Endpoint(url="http://x", name="x", region="eu"), Endpoint(url="http://y", name="y")):
-                in_region = own is None or own.region is None or own.region == endpoint.region
-                named = own is None or own.destinations is None or endpoint.name in own.destinations
+                in_region = region is None or region == endpoint.region
+                named = destinations is None or endpoint.name in destinations
                 assert each.allows(endpoint) == (in_region and named)
 
 

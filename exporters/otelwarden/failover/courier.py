@@ -148,6 +148,8 @@ class Courier:
         answers = self._hedging.send(send, outbound, endpoint, this_round.tried, self._stop)
         settled = bool(answers) and answers[-1].outcome.verdict in SETTLED
         for answer in answers:
+            if answer.outcome.unconfirmed:
+                self._pool.mark_unconfirmed(answer.endpoint, part.items)
             if answer.outcome.verdict in SETTLED:
                 self._settle(batch, part, answer)
             elif answer.outcome.verdict is not Verdict.CANCELLED:
@@ -160,7 +162,7 @@ class Courier:
         this_round.tried.append(endpoint)
         answered = outcome.answered and outcome.verdict is Verdict.ENDPOINT_FAULT
         this_round.all_answered = this_round.all_answered and answered
-        if cut_short and outcome.code == "timeout":
+        if cut_short and outcome.code in ("timeout", "DEADLINE_EXCEEDED") and not outcome.answered:
             return  # it was the batch that ran out of time
         self._pool.mark_failed(endpoint, outcome, self._signal)
         self._log.warning(

@@ -12,7 +12,7 @@ from otelwarden.core import (
     Item,
     Runtime,
     Signal,
-    TenantDirectory,
+    TenantRouting,
     default_runtime,
     size_of,
     state_of,
@@ -60,7 +60,7 @@ class Exporting:
         config: FailoverConfig,
         runtime: Runtime | None,
         pool: EndpointPool | None,
-        directory: TenantDirectory | None,
+        directory: TenantRouting | None,
     ) -> None:
         self.runtime = runtime or default_runtime()
         self._signal: Signal = signal

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 
-from otelwarden.core import LOGS, Runtime, TenantDirectory
+from otelwarden.core import LOGS, Runtime, TenantRouting
 from otelwarden.failover.config import FailoverConfig
 from otelwarden.failover.endpoint import Endpoints
 from otelwarden.failover.exporter import Exporting, handling_of_items
@@ -40,7 +40,7 @@ class FailoverLogRecordExporter(LogRecordExporter):
         config: FailoverConfig = DEFAULTS,
         runtime: Runtime | None = None,
         pool: EndpointPool | None = None,
-        directory: TenantDirectory | None = None,
+        directory: TenantRouting | None = None,
     ) -> None:
         handling = handling_of_items(encode_logs)
         self._exporting = Exporting(LOGS, lambda _: handling, endpoints, config, runtime, pool, directory)

@@ -12,7 +12,7 @@ from otelwarden.core import (
     METRICS,
     Drop,
     Runtime,
-    TenantDirectory,
+    TenantRouting,
     map_metrics,
     map_points,
     points_by_tenant,
@@ -83,7 +83,7 @@ class FailoverMetricExporter(MetricExporter):
         pool: EndpointPool | None = None,
         preferred_temporality: dict[type, AggregationTemporality] | None = None,
         preferred_aggregation: dict[type, Aggregation] | None = None,
-        directory: TenantDirectory | None = None,
+        directory: TenantRouting | None = None,
     ) -> None:
         super().__init__(
             preferred_temporality=temporality_of_environment() | (preferred_temporality or {}),

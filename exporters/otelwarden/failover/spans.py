@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otelwarden.core import TRACES, Runtime, TenantDirectory
+from otelwarden.core import TRACES, Runtime, TenantRouting
 from otelwarden.failover.config import FailoverConfig
 from otelwarden.failover.endpoint import Endpoints
 from otelwarden.failover.exporter import Exporting, handling_of_items
@@ -40,7 +40,7 @@ class FailoverSpanExporter(SpanExporter):
         config: FailoverConfig = DEFAULTS,
         runtime: Runtime | None = None,
         pool: EndpointPool | None = None,
-        directory: TenantDirectory | None = None,
+        directory: TenantRouting | None = None,
     ) -> None:
         handling = handling_of_items(encode_spans)
         self._exporting = Exporting(TRACES, lambda _: handling, endpoints, config, runtime, pool, directory)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from otelwarden.core import TenantDirectory, TenantRouting
+from otelwarden.core import TenantRouting
 from otelwarden.failover.endpoint import Endpoint
 from otelwarden.failover.headers import TENANT_ID, is_sendable
 
@@ -17,7 +17,6 @@ Residency: TypeAlias = Literal["strict", "prefer"]
 RESIDENCIES: Final[tuple[Residency, ...]] = ("strict", "prefer")
 
 _MAX_TENANTS: Final = 10_000  # whose terms are remembered
-_NOTHING: Final = TenantRouting()
 
 
 class Bound(enum.IntFlag):
@@ -85,7 +84,7 @@ class TenantTerms:
         self,
         headers: Mapping[str, str] | None = None,
         residency: Residency = "strict",
-        directory: TenantDirectory | None = None,
+        directory: TenantRouting | None = None,
     ) -> None:
         self._template = {name.lower(): value for name, value in (headers or {}).items()}
         self._strict = residency == "strict"
@@ -121,7 +120,7 @@ class TenantTerms:
             return self._of("")
         all_of_them = [self._of(tenant) for tenant in tenants]
         if bound & Bound.DIRECTORY and any(
-            self._directory is not None and self._directory.routing(tenant) is None for tenant in tenants
+            self._directory is not None and not self._directory.knows(tenant) for tenant in tenants
         ):
             return Terms(fault="tenant_gone")
         return _together(all_of_them)
@@ -139,18 +138,24 @@ class TenantTerms:
         return terms
 
     def _made(self, tenant: str) -> Terms:
-        routing = self._directory.routing(tenant) if self._directory is not None else None
-        own = routing or _NOTHING
         headers = {name: value.replace(TENANT_ID, tenant) for name, value in self._template.items()}
-        headers |= {name.lower(): value for name, value in own.headers.items()}
         bound = Bound.TEMPLATE if self._by_id else Bound.NOTHING
-        if own != _NOTHING:
+        if (directory := self._directory) is None:
+            return self._terms(headers, bound, None, None)
+        own, region, destinations = directory.headers(tenant), directory.region(tenant), directory.destinations(tenant)
+        if own or region is not None or destinations is not None:
             bound |= Bound.DIRECTORY
+        headers |= {name.lower(): value for name, value in (own or {}).items()}
+        return self._terms(headers, bound, region, destinations)
+
+    def _terms(
+        self, headers: Mapping[str, str], bound: Bound, region: str | None, destinations: Sequence[str] | None
+    ) -> Terms:
         return Terms(
             headers=tuple(sorted(headers.items())),
-            regions=frozenset([own.region]) if own.region is not None and self._strict else frozenset(),
-            preferred=own.region,
-            destinations=own.destinations,
+            regions=frozenset([region]) if region is not None and self._strict else frozenset(),
+            preferred=region,
+            destinations=None if destinations is None else frozenset(destinations),
             fault="" if is_sendable(headers) else "bad_header",
             bound=bound,
         )

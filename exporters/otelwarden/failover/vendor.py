@@ -111,8 +111,8 @@ class ExporterTransport:
         if export.outcome is not None:
             return export.outcome
         if cancellation.cancelled:
-            return Outcome(verdict=Verdict.CANCELLED, code="cancelled", answered=False)
-        return Outcome(verdict=Verdict.RETRYABLE, code="timeout", answered=False)
+            return Outcome(verdict=Verdict.CANCELLED, code="cancelled", answered=False, unconfirmed=True)
+        return Outcome(verdict=Verdict.RETRYABLE, code="timeout", answered=False, unconfirmed=True)
 
     def _started(self) -> threading.Thread:
         thread = threading.Thread(

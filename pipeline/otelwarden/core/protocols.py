@@ -5,7 +5,7 @@ Components never import each other. What one tells another travels as a `Governa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from opentelemetry.context.context import Context
@@ -62,17 +62,6 @@ class ContextResolver:
         return self._default if tenant is None else Identity(tenant, "context")
 
 
-class TenantRouting(NamedTuple):
-    """Where the telemetry of a tenant may go, and what it carries there."""
-
-    region: str | None = None
-    """The region it is to stay in; None for any."""
-    destinations: frozenset[str] | None = None
-    """The names of the endpoints it may go to; None for all."""
-    headers: Mapping[str, str] = {}
-    """Headers of its requests; they may be credentials."""
-
-
 class TenantDirectory(Protocol):
     """Answers for what is recorded about a tenant."""
 
@@ -85,8 +74,37 @@ class TenantDirectory(Protocol):
         """The limits that the tenant's own settings give, as written; None for a tenant without any."""
         ...
 
-    def routing(self, tenant: str) -> TenantRouting | None:
-        """Where the tenant's telemetry may go, by its own settings; None for a tenant that is not known (any more)."""
+    def plan(self, tenant: str) -> str | None:
+        """The plan whose limits the tenant has where it has none of its own; None for none."""
+        ...
+
+    def time_zone(self, tenant: str) -> str | None:
+        """IANA name of the zone in which the tenant's days begin; None for UTC."""
+        ...
+
+
+class TenantRouting(Protocol):
+    """Answers for where a tenant's telemetry may go, and what goes with it. None everywhere: nothing is said."""
+
+    @property
+    def generation(self) -> int:
+        """As that of `TenantDirectory`."""
+        ...
+
+    def knows(self, tenant: str) -> bool:
+        """Whether the tenant is registered (still): of one that is not, nobody can say where it may go."""
+        ...
+
+    def region(self, tenant: str) -> str | None:
+        """Where the tenant's telemetry must stay."""
+        ...
+
+    def destinations(self, tenant: str) -> Sequence[str] | None:
+        """Names of the endpoints that its telemetry may be sent to."""
+        ...
+
+    def headers(self, tenant: str) -> Mapping[str, str] | None:
+        """Headers, or gRPC metadata, that requests with its telemetry carry."""
         ...
 
 

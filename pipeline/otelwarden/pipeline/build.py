@@ -31,8 +31,8 @@ from otelwarden.core import (
     FairBatchLogRecordProcessor,
     FairBatchSpanProcessor,
     Runtime,
-    TenantDirectory,
     TenantResolver,
+    TenantRouting,
     publish_self_metrics,
     sampler_of_environment,
 )
@@ -109,7 +109,7 @@ class Builder:
         registry: TenantRegistry = self.parts.registry
         return registry
 
-    def _directory(self) -> TenantDirectory | None:
+    def _directory(self) -> TenantRouting | None:
         """What failover may ask about tenants; None where no file names any and nobody resolves them."""
         known = self._settings.tenants is not None or self._settings.find("tenancy") is not None
         return self._registry() if known else None
