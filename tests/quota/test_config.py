@@ -129,15 +129,21 @@ class TestLimitsOfATenant:
     )
 
     def test_lie_over_its_plan_over_the_default(self):
-        limits = self.config.limits_of({"plan": "gold", "traces": {"burst": 9}, "all": {"rate": 3}})
+        limits = self.config.limits_of({"traces": {"burst": 9}, "all": {"rate": 3}}, "gold", "Asia/Tokyo")
+        assert limits.time_zone == "Asia/Tokyo"
         assert limits.traces == SignalLimits(rate=100.0, burst=9, budget=Budgets(items=(Amount(5, "day"),)))
         assert limits.logs == SignalLimits(rate=1.0)
         assert limits.all == SignalLimits(rate=3.0)
 
     def test_may_take_a_limit_away(self):
         assert self.config.limits_of({"logs": {"rate": None}}).logs == SignalLimits()
-        assert self.config.limits_of({"plan": "gold", "traces": {"rate": None}}).traces.burst is None
+        assert self.config.limits_of({"traces": {"rate": None}}, "gold").traces.burst is None
 
-    def test_name_a_plan_that_exists(self):
-        with pytest.raises(ConfigError, match=r"/plan: unknown plan; given 'silver'; allowed: gold"):
-            self.config.limits_of({"plan": "silver"})
+    def test_name_a_plan_and_a_zone_that_exist(self):
+        with pytest.raises(ConfigError) as caught:
+            self.config.limits_of({"logs": {"rate": 0}}, "silver", "Mars/Olympus")
+        assert [fault.pointer for fault in caught.value.faults] == ["/plan", "/limits/logs/rate", "/time_zone"]
+        assert "allowed: gold" in str(caught.value)
+
+    def test_a_plan_is_of_no_concern_where_none_is_defined(self):
+        assert QuotaConfig().limits_of(None, "silver") == TenantLimits()

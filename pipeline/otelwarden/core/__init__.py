@@ -60,8 +60,12 @@ from otelwarden.core.protocols import (
     UNATTRIBUTED,
     ContextResolver,
     Identity,
+    KeyRing,
+    SubjectKey,
+    SubjectKeys,
     TenantDirectory,
     TenantResolver,
+    TenantRouting,
 )
 from otelwarden.core.runtime import TENANT_ATTRIBUTE, Decision, Runtime, default_runtime
 from otelwarden.core.selfmetrics import publish_self_metrics
@@ -89,6 +93,7 @@ from otelwarden.core.state import (
 )
 from otelwarden.core.threshold import probability_of, randomness_of, threshold_of, with_threshold
 from otelwarden.core.units import parse_byte_rate, parse_bytes, parse_duration, parse_rate
+from otelwarden.core.watcher import Reloadable, WatchedFile, Watcher
 
 __all__ = [
     "BAGGAGE_KEY",
@@ -131,6 +136,7 @@ __all__ = [
     "Identity",
     "Item",
     "ItemState",
+    "KeyRing",
     "Ledger",
     "LogStageExporter",
     "LogStageProcessor",
@@ -141,15 +147,21 @@ __all__ = [
     "OtelwardenError",
     "PeriodicLog",
     "PointTransform",
+    "Reloadable",
     "Runtime",
     "Signal",
     "SpanStageExporter",
     "SpanStageProcessor",
     "SpanState",
     "SpanTransform",
+    "SubjectKey",
+    "SubjectKeys",
     "SystemClock",
     "TenantDirectory",
     "TenantResolver",
+    "TenantRouting",
+    "WatchedFile",
+    "Watcher",
     "bare_attributes",
     "begin_log",
     "begin_span",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
@@ -28,7 +28,7 @@ class QuotaConfig:
     default: TenantLimits = field(default_factory=TenantLimits)
     """Limits of every tenant, for each field that neither its plan nor its own limits give; none: unlimited."""
     plans: Mapping[str, TenantLimits] = field(default_factory=dict)
-    """Named limits, each laid over the default; a tenant names its plan among its limits."""
+    """Named limits, each laid over the default; a tenant names its plan."""
     overflow: Overflow = "drop"
     """What happens over a limit: `drop`, or `observe`: count what would have been dropped and let it pass."""
     max_debt: int | None = None
@@ -54,29 +54,31 @@ class QuotaConfig:
         """The debt in force beside `limit`, in items."""
         return max(limit.burst_items, DEFAULT_MIN_DEBT) if self.max_debt is None else self.max_debt
 
-    def limits_of(self, own: Any) -> TenantLimits:
+    def limits_of(self, own: Any, plan: str | None = None, time_zone: str | None = None) -> TenantLimits:
         """The limits of a tenant: its own over those of its plan, over the default, field by field.
 
         Args:
-            own: `{"plan": "gold", "traces": {"rate": "500/s"}}`, as the tenant's settings have it; None for nothing.
+            own: `{"traces": {"rate": "500/s"}}`, as the tenant's settings have it; None for nothing.
+            plan: as the tenant's settings name it; of no concern where no plans are defined.
+            time_zone: of the tenant; None for that of its plan or of the default.
 
         Raises:
             ConfigError: with everything that is wrong, and a pointer to each.
         """
-        if own is None:
-            return self.default
-        if not isinstance(own, Mapping):
-            raise ConfigError([Fault(message="wrong type", given=own, allowed="a mapping of limits by signal")])
-        base, faults = self.default, []
-        plan = own.get("plan")
-        if plan is not None:
-            if isinstance(plan, str) and plan in self.plans:
-                base = self.plans[plan]
-            else:
-                allowed = ", ".join(sorted(self.plans)) or "none is defined under processors.quota.plans"
+        limits, faults = self.default, []
+        if plan is not None and self.plans:
+            limits = self.plans.get(plan, limits)
+            if plan not in self.plans:
+                allowed = ", ".join(sorted(self.plans))
                 faults.append(Fault(pointer="/plan", message="unknown plan", given=plan, allowed=allowed))
         try:
-            limits = TenantLimits.from_mapping({key: own[key] for key in own if key != "plan"}, over=base)
+            if own:
+                limits = TenantLimits.from_mapping(own, over=limits)
+        except ConfigError as error:
+            faults += [fault.within("/limits") for fault in error.faults]
+        try:
+            if time_zone is not None:
+                limits = replace(limits, time_zone=time_zone)
         except ConfigError as error:
             faults += error.faults
         if faults:

@@ -54,6 +54,12 @@ class _NoDirectory:
     def limits(self, tenant: str) -> Mapping[str, Any] | None:
         return None
 
+    def plan(self, tenant: str) -> str | None:
+        return None
+
+    def time_zone(self, tenant: str) -> str | None:
+        return None
+
 
 class QuotaLimiter:
     """Decides, for each tenant and signal, whether items are within the limits; exact under threads, 0.5 us for a rate.
@@ -241,7 +247,8 @@ class QuotaLimiter:
 
     def _read_limits(self, tenant: str, last_good: TenantLimits) -> TenantLimits:
         try:
-            return self.config.limits_of(self._directory.limits(tenant))
+            directory = self._directory
+            return self.config.limits_of(directory.limits(tenant), directory.plan(tenant), directory.time_zone(tenant))
         except Exception as error:
             self._errors.record("limits", error)
             return last_good
