@@ -65,6 +65,7 @@ from otelwarden.core.protocols import (
     SubjectKeys,
     TenantDirectory,
     TenantResolver,
+    TenantRouting,
 )
 from otelwarden.core.runtime import TENANT_ATTRIBUTE, Decision, Runtime, default_runtime
 from otelwarden.core.selfmetrics import publish_self_metrics
@@ -91,7 +92,7 @@ from otelwarden.core.state import (
     state_of,
 )
 from otelwarden.core.threshold import probability_of, randomness_of, threshold_of, with_threshold
-from otelwarden.core.units import parse_bytes, parse_duration, parse_rate
+from otelwarden.core.units import parse_byte_rate, parse_bytes, parse_duration, parse_rate
 from otelwarden.core.watcher import Reloadable, WatchedFile, Watcher
 
 __all__ = [
@@ -158,6 +159,7 @@ __all__ = [
     "SystemClock",
     "TenantDirectory",
     "TenantResolver",
+    "TenantRouting",
     "WatchedFile",
     "Watcher",
     "bare_attributes",
@@ -183,6 +185,7 @@ __all__ = [
     "links_of",
     "map_metrics",
     "map_points",
+    "parse_byte_rate",
     "parse_bytes",
     "parse_document",
     "parse_duration",

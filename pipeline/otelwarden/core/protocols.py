@@ -5,7 +5,7 @@ Components never import each other. What one tells another travels as a `Governa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from opentelemetry.context.context import Context
@@ -72,6 +72,35 @@ class TenantDirectory(Protocol):
 
     def limits(self, tenant: str) -> Mapping[str, Any] | None:
         """The limits that the tenant's own settings give, as written; None for a tenant without any."""
+        ...
+
+    def plan(self, tenant: str) -> str | None:
+        """The plan whose limits the tenant has where it has none of its own; None for none."""
+        ...
+
+    def time_zone(self, tenant: str) -> str | None:
+        """IANA name of the zone in which the tenant's days begin; None for UTC."""
+        ...
+
+
+class TenantRouting(Protocol):
+    """Answers for where a tenant's telemetry may go, and what goes with it. None everywhere: nothing is said."""
+
+    @property
+    def generation(self) -> int:
+        """As that of `TenantDirectory`."""
+        ...
+
+    def region(self, tenant: str) -> str | None:
+        """Where the tenant's telemetry must stay."""
+        ...
+
+    def destinations(self, tenant: str) -> Sequence[str] | None:
+        """Names of the endpoints that its telemetry may be sent to."""
+        ...
+
+    def headers(self, tenant: str) -> Mapping[str, str] | None:
+        """Headers, or gRPC metadata, that requests with its telemetry carry."""
         ...
 
 

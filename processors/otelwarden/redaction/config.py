@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from otelwarden.core import ConfigError, Fault, KeyRing, OnError, Runtime, check_document, parse_bytes
 from otelwarden.redaction.actions import NO_KEYS, Keys
@@ -18,6 +18,10 @@ from otelwarden.redaction.policy import BUILT_IN, DEFAULT_POLICIES, RedactionPol
 from otelwarden.redaction.redactor import MAX_VALUE_LENGTH, check_keys
 from otelwarden.redaction.stage import NOT_CLASSIFIED, RedactionOptions
 from otelwarden.redaction.subjects import SubjectKeyDirectory
+
+
+MIN_ARCHIVE: Final = 64 << 10
+"""Bytes that an archive may take at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,11 @@ class RedactionConfig:
         for name, archive in self.archives.items():
             if (archive.path is None) == (archive.exporter is None):
                 yield Fault(pointer=f"/archives/{name}", message="an archive is either a `path` or an `exporter`")
+            if archive.max_bytes < MIN_ARCHIVE:
+                message, allowed = "too small", f">= {MIN_ARCHIVE} bytes"
+                yield Fault(
+                    pointer=f"/archives/{name}/max_bytes", message=message, given=archive.max_bytes, allowed=allowed
+                )
 
     @classmethod
     def from_mapping(
@@ -142,7 +151,10 @@ class RedactionConfig:
         if "baggage" in options:
             baggage = options["baggage"]
             options["baggage"] = BaggageConfig(**{**baggage, "drop": tuple(baggage.get("drop", ()))})
-        return cls(**options)
+        try:
+            return cls(**options)
+        except ConfigError as error:
+            raise ConfigError(fault.within("", file=file) for fault in error.faults) from None
 
     def load_policy(self) -> RedactionPolicy:
         """The policies, as one.
