@@ -19,7 +19,6 @@ from otelwarden.redaction.redactor import MAX_VALUE_LENGTH, check_keys
 from otelwarden.redaction.stage import NOT_CLASSIFIED, RedactionOptions
 from otelwarden.redaction.subjects import SubjectKeyDirectory
 
-
 MIN_ARCHIVE: Final = 64 << 10
 """Bytes that an archive may take at least."""
 
