@@ -113,9 +113,9 @@ class RedactionConfig:
             if (archive.path is None) == (archive.exporter is None):
                 yield Fault(pointer=f"/archives/{name}", message="an archive is either a `path` or an `exporter`")
             if archive.max_bytes < MIN_ARCHIVE:
-                message, allowed = "too small", f">= {MIN_ARCHIVE} bytes"
+                message, least = "too small", f">= {MIN_ARCHIVE} bytes"
                 yield Fault(
-                    pointer=f"/archives/{name}/max_bytes", message=message, given=archive.max_bytes, allowed=allowed
+                    pointer=f"/archives/{name}/max_bytes", message=message, given=archive.max_bytes, allowed=least
                 )
 
     @classmethod
