@@ -103,7 +103,7 @@ def add_audit_commands(commands: Any) -> None:
         "witness",
         help="be a witness for other machines' trails",
         description="Serves a witness (c2sp.org/tlog-witness): signs a checkpoint when it continues what it signed "
-        "before, and remembers it in STORE/checkpoints, which `audit verify --against` takes. A reference for tests and "
+        "before, and remembers it in STORE/checkpoints, which `audit verify --against` takes. For tests and "
         "small sites; it speaks plain HTTP, so put TLS in front of it.",
     )
     witness.add_argument("--store", required=True, type=Path, metavar="DIR", help="where it remembers")
