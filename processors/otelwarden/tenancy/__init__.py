@@ -1,6 +1,6 @@
 """Whose telemetry it is: resolves, tags and isolates tenants; the registry of tenants and their life cycle."""
 
-from otelwarden.core import get_tenant, set_tenant, use_tenant
+from otelwarden.core import get_tenant, set_tenant, set_token, use_tenant, use_token
 from otelwarden.tenancy.config import QUARANTINED_ID, TenancyConfig
 from otelwarden.tenancy.errors import (
     DuplicateTenantError,
@@ -17,6 +17,7 @@ from otelwarden.tenancy.model import Tenant, TenantSettings, TenantStatus
 from otelwarden.tenancy.registry import TenantRegistry
 from otelwarden.tenancy.resolution import Tenancy
 from otelwarden.tenancy.spans import TenantSpanProcessor
+from otelwarden.tenancy.tokenconfig import TokenConfig
 from otelwarden.tenancy.verdicts import Verdict
 
 __all__ = [
@@ -36,10 +37,13 @@ __all__ = [
     "TenantSettings",
     "TenantSpanProcessor",
     "TenantStatus",
+    "TokenConfig",
     "UnknownTenantError",
     "Verdict",
     "get_tenant",
     "is_tenant_id",
     "set_tenant",
+    "set_token",
     "use_tenant",
+    "use_token",
 ]
