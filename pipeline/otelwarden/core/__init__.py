@@ -103,7 +103,7 @@ from otelwarden.core.state import (
     state_of,
 )
 from otelwarden.core.threshold import probability_of, randomness_of, threshold_of, with_threshold
-from otelwarden.core.units import parse_bytes, parse_duration, parse_rate
+from otelwarden.core.units import parse_byte_rate, parse_bytes, parse_duration, parse_rate
 from otelwarden.core.watcher import Reloadable, WatchedFile, Watcher
 
 __all__ = [
@@ -200,6 +200,7 @@ __all__ = [
     "links_of",
     "map_metrics",
     "map_points",
+    "parse_byte_rate",
     "parse_bytes",
     "parse_document",
     "parse_duration",

@@ -27,6 +27,7 @@ from otelwarden.core import (
     METRICS,
     TENANT_ATTRIBUTE,
     TRACES,
+    ConfigError,
     ContextResolver,
     FairBatchLogRecordProcessor,
     FairBatchSpanProcessor,
@@ -52,6 +53,7 @@ from otelwarden.quota import (
     QuotaMetricReader,
     QuotaSampler,
     QuotaSpanProcessor,
+    open_store,
 )
 from otelwarden.redaction import (
     RedactionConfig,
@@ -127,7 +129,12 @@ class Builder:
             return None
         if name not in self._made:
             config: QuotaConfig = self._settings.components[name]
-            self._made[name] = QuotaLimiter(config, directory=self._registry(), runtime=self._runtime)
+            try:
+                store = open_store(config.store, self._runtime)
+            except ConfigError as error:
+                pointer = f"/processors/{name.replace('/', '~1')}/store"
+                raise ConfigError(fault.within(pointer, file=self._settings.file) for fault in error.faults) from None
+            self._made[name] = QuotaLimiter(config, directory=self._registry(), store=store, runtime=self._runtime)
             self.parts.limiters.append(self._made[name])
         limiter: QuotaLimiter = self._made[name]
         return limiter

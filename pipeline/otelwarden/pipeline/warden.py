@@ -17,7 +17,7 @@ from otelwarden.core import Balance, Deadline, Decision, Runtime
 from otelwarden.failover import EndpointPool, EndpointStats, Spool, SpoolStats
 from otelwarden.pipeline.handler import detach_handler
 from otelwarden.pipeline.settings import Settings
-from otelwarden.quota import QuotaLimiter, Usage
+from otelwarden.quota import LimitStatus, QuotaLimiter, Usage
 from otelwarden.tenancy import TenantRegistry
 
 
@@ -35,6 +35,8 @@ class Stats:
     """Tenants in all and by status; None without tenancy and quota."""
     usage: tuple[Usage, ...]
     """What the quotas allowed and what was over them."""
+    limits: tuple[LimitStatus, ...]
+    """Every limit of every tenant that was met: what is used, what is left, and when a budget will run out."""
     endpoints: tuple[EndpointStats, ...]
     """State and counts of each endpoint."""
     spools: tuple[SpoolStats, ...]
@@ -97,6 +99,7 @@ class Warden:
             errors=self.runtime.error_counts(),
             tenants=parts.registry.stats() if parts.registry is not None else None,
             usage=tuple(usage for limiter in parts.limiters for usage in limiter.usage()),
+            limits=tuple(status for limiter in parts.limiters for status in limiter.status()),
             endpoints=tuple(endpoint for pool in parts.pools for endpoint in pool.stats()),
             spools=tuple(spool.stats() for spool in parts.spools),
             trails=tuple(trail.stats() for trail in parts.trails),
@@ -162,6 +165,8 @@ def stop(parts: Parts, deadline: Deadline) -> None:
             attempt(provider.shutdown)
     if (meters := parts.sdk_meter_provider) is not None:
         attempt(lambda: meters.shutdown(deadline.remaining_millis))
+    for limiter in parts.limiters:
+        attempt(lambda each=limiter: each.close(deadline.remaining))  # type: ignore[misc]
     if (registry := parts.registry) is not None:
         attempt(registry.close)
     for trail in parts.trails:
