@@ -28,7 +28,7 @@ def _readers(settings: Settings) -> Iterator[Callable[[], object]]:
         yield lambda: TenantRegistry(tenants, runtime=Runtime())
     for config in settings.components.values():
         if isinstance(config, RedactionConfig):
-            yield config.load_policy
+            yield config.check
         elif isinstance(config, AuditConfig) and config.key_file:
             yield lambda file=config.key_file: SigningKey.load(file)  # type: ignore[misc]
         elif isinstance(config, TenancyConfig) and config.token is not None:
