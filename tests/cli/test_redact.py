@@ -107,7 +107,8 @@ def test_policies_and_confidence(tmp_path: Path) -> None:
     assert redacted(text, "secrets") == text
     own = tmp_path / "own.yaml"
     own.write_text(OWN)
-    assert redacted(b"219099998 ticket 219099999", str(own)) == b"219099998 ticket [REDACTED]"
+    assert redacted(b"ticket 219099998", str(own)) == b"ticket [REDACTED]"
+    assert redacted(b"219099998", str(own)) == b"219099998"
     assert redacted(b"219099998", str(own), confidence="low") == b"[REDACTED]"
     refused = run("redact", "--policy", "nowhere.yaml")
     assert refused.returncode == 2

@@ -34,6 +34,7 @@ from otelwarden.core import (
     FairBatchSpanProcessor,
     Runtime,
     TenantResolver,
+    TenantRouting,
     publish_self_metrics,
     sampler_of_environment,
 )
@@ -113,6 +114,11 @@ class Builder:
             self.parts.registry = TenantRegistry(self._settings.tenants, runtime=self._runtime)
         registry: TenantRegistry = self.parts.registry
         return registry
+
+    def _directory(self) -> TenantRouting | None:
+        """What failover may ask about tenants; None where no file names any and nobody resolves them."""
+        known = self._settings.tenants is not None or self._settings.find("tenancy") is not None
+        return self._registry() if known else None
 
     def _tenancy(self, pipeline: PipelineSettings) -> Tenancy | None:
         name = pipeline.processors.get("tenancy")
@@ -224,7 +230,7 @@ class Builder:
     def _build_traces(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime)
+        failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: SpanExporter = failover
         if (trail := self._trail(pipeline)) is not None:
@@ -247,7 +253,7 @@ class Builder:
     def _build_logs(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime)
+        failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: LogRecordExporter = failover
         if (trail := self._trail(pipeline)) is not None:
@@ -271,7 +277,7 @@ class Builder:
     def _build_metrics(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime)
+        exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(exporter)
         # A reader sees a collection after those around it have. Any: proxies, of which only `isinstance` knows.
         reader: Any = PeriodicExportingMetricReader(exporter, export_interval_millis=pipeline.interval * 1e3)

@@ -29,6 +29,8 @@ _HEADER: Final = struct.Struct(">4sBBHIIIIQII")
 HEADER_SIZE: Final = _HEADER.size
 _CHECKED: Final = HEADER_SIZE - 4  # all but the CRC itself
 _ENCRYPTED: Final = 1
+_BOUND_SHIFT: Final = 1
+_MAX_BOUND: Final = 3
 _MAX_META: Final = 1 << 24
 
 
@@ -44,6 +46,8 @@ class Header(NamedTuple):
     """Of the key that its body is encrypted with; None when it is not."""
     settled: bool
     """Whether it was delivered or dropped."""
+    bound: int
+    """What the terms of its tenants were made of, 0 to 3; see `otelwarden.failover.terms.Bound`."""
     meta_size: int
     body_size: int
     body_crc: int
@@ -75,7 +79,7 @@ def meta_of(tenants: Mapping[str, int]) -> bytes:
 
 
 def header_of(
-    signal: Signal, time_ns: int, items: int, key_id: int | None, meta: bytes, body: bytes, *, salt: int
+    signal: Signal, time_ns: int, items: int, key_id: int | None, meta: bytes, body: bytes, *, salt: int, bound: int = 0
 ) -> bytes:
     """The header of a record that waits.
 
@@ -87,7 +91,7 @@ def header_of(
         MAGIC,
         WAITING[0],
         SIGNALS.index(signal),
-        0 if key_id is None else _ENCRYPTED,
+        (0 if key_id is None else _ENCRYPTED) | bound << _BOUND_SHIFT,
         key_id or 0,
         len(meta),
         len(body),
@@ -121,6 +125,7 @@ def read_header(data: bytes, offset: int, *, salt: int) -> Header | None:
         key_id=key_id if flags & _ENCRYPTED else None,
         # By the majority of its bits, so that none that flips brings back a batch or loses one.
         settled=state.bit_count() >= 4,
+        bound=flags >> _BOUND_SHIFT & _MAX_BOUND,
         meta_size=meta_size,
         body_size=body_size,
         body_crc=body_crc,

@@ -119,12 +119,16 @@ class Spool:
 
     # --- appending
 
-    def append(self, body: bytes, tenants: Mapping[str, int]) -> Appended:
-        """Writes a batch; raises nothing, so that a full disk is no failure of the exporter."""
+    def append(self, body: bytes, tenants: Mapping[str, int], bound: int = 0) -> Appended:
+        """Writes a batch; raises nothing, so that a full disk is no failure of the exporter.
+
+        Args:
+            bound: what the terms of its tenants were made of; kept with it.
+        """
         evicted: list[Record] = []
         try:
             with self._lock:
-                record = self._append(body, tenants, evicted)
+                record = self._append(body, tenants, bound, evicted)
         except OSError as error:
             self._errors.record("append", error)
             self._runtime.emit(
@@ -135,18 +139,17 @@ class Spool:
             self.start()
         return Appended(record, evicted)
 
-    def _append(self, body: bytes, tenants: Mapping[str, int], evicted: list[Record]) -> Record:
+    def _append(self, body: bytes, tenants: Mapping[str, int], bound: int, evicted: list[Record]) -> Record:
         if self._closed:
             raise OSError("the spool is closed")
         time_ns, meta = self._time_ns(), meta_of(tenants)
         body = self._cipher.encrypt(body, meta)
         size = HEADER_SIZE + len(meta) + len(body)
         segment = self._segment_for(size, evicted)
-        header = header_of(
-            self._signal, time_ns, sum(tenants.values()), self._cipher.key_id, meta, body, salt=segment.salt
-        )
+        items, key_id = sum(tenants.values()), self._cipher.key_id
+        header = header_of(self._signal, time_ns, items, key_id, meta, body, salt=segment.salt, bound=bound)
         offset = segment.append(header, (meta, body))
-        record = Record(segment, offset, size, tenants, time_ns, readable=True)
+        record = Record(segment, offset, size, tenants, time_ns, readable=True, bound=bound)
         segment.records[record] = None
         if self.config.fsync == "each":
             segment.sync()
@@ -312,7 +315,15 @@ class Spool:
                 taken.corrupt.append(header.tenants)
             elif not header.settled:
                 readable = header.key_id is None or header.key_id == self._cipher.key_id
-                record = Record(segment, found.offset, header.size, header.tenants, header.time_ns, readable=readable)
+                record = Record(
+                    segment,
+                    found.offset,
+                    header.size,
+                    header.tenants,
+                    header.time_ns,
+                    readable=readable,
+                    bound=header.bound,
+                )
                 segment.records[record] = None
                 taken.records.append(record)
 
