@@ -112,7 +112,7 @@ def test_policies_and_confidence(tmp_path: Path) -> None:
     assert redacted(b"219099998", str(own), confidence="low") == b"[REDACTED]"
     refused = run("redact", "--policy", "nowhere.yaml")
     assert refused.returncode == 2
-    assert b"nowhere.yaml: cannot be read" in refused.stderr
+    assert b"nowhere.yaml:/: cannot be read" in refused.stderr
 
 
 def test_a_line_without_end_is_read_in_pieces() -> None:
