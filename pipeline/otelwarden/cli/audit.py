@@ -90,7 +90,7 @@ def _witness(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def add_audit_commands(commands: Any) -> None:
+def add_commands(commands: Any) -> None:
     """Adds `audit` and what is under it to the command line."""
     audit = commands.add_parser("audit", help="read, judge and prove an audit trail", description="The audit trail.")
     under: Commands = audit.add_subparsers(title="commands", required=True, metavar="COMMAND")

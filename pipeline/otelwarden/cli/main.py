@@ -1,39 +1,25 @@
-"""The `otelwarden` command: one function for each subcommand, each of which answers its exit code."""
+"""The `otelwarden` command: finds the module of the subcommand that is meant, and runs what that says."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import Any, Final
+from typing import Final
 
 from otelwarden.core import ConfigError
 
-_ADD: Final[Mapping[str, tuple[str, ...]]] = {
-    "configuration:add_configuration_commands": ("validate", "schema"),
-    "audit:add_audit_commands": ("audit",),
-    "spool:add_spool_commands": ("spool",),
-    "scan:add_scan_command": ("scan",),
-    "redact:add_redact_command": ("redact",),
-    "reveal:add_reveal_commands": ("reveal", "erase"),
-}
-"""What adds which commands, as `module:function`."""
+COMMANDS: Final = ("validate", "schema", "audit", "spool", "scan", "redact", "reveal", "erase")
+"""Each is a module beside this one, whose `add_commands` adds it; its `run` answers the exit code. Only the module of
+the command that is meant is imported: all of them take a second."""
 
 
-def _parser(word: str) -> argparse.ArgumentParser:
-    """The parser of the command line.
-
-    Args:
-        word: the first one. Only what knows it is loaded, if anything does: a filter must start fast.
-    """
+def _parser(commands: Iterable[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="otelwarden", description="Governance inside the OpenTelemetry SDK.")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    wanted = [place for place, names in _ADD.items() if word in names] or list(_ADD)
-    for place in wanted:
-        module, _, function = place.partition(":")
-        add: Callable[[Any], None] = getattr(import_module(f"otelwarden.cli.{module}"), function)
-        add(commands)
+    under = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in commands:
+        import_module(f"otelwarden.cli.{command}").add_commands(under)
     return parser
 
 
@@ -47,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done and good, 1 done and found something wrong, 2 could not be done.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = _parser(words[0] if words else "").parse_args(words)
+    meant = [words[0]] if words and words[0] in COMMANDS else COMMANDS
+    parsed = _parser(meant).parse_args(words)
     try:
         code: int = parsed.run(parsed)
     except ConfigError as error:

@@ -54,7 +54,7 @@ def redactor_of(arguments: argparse.Namespace) -> Redactor:
     return Redactor(policy, max_value_length=MAX_LINE, keys=keys, findings=True)
 
 
-def add_redact_command(commands: Any) -> None:
+def add_commands(commands: Any) -> None:
     """Adds `redact` to the command line."""
     parser = commands.add_parser(
         "redact",

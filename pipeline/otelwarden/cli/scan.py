@@ -207,7 +207,7 @@ def _tail(unscannable: int) -> str:
     return f"; {unscannable} could not be looked at" if unscannable else ""
 
 
-def add_scan_command(commands: Any) -> None:
+def add_commands(commands: Any) -> None:
     """Adds `scan` to the command line."""
     parser = commands.add_parser(
         "scan",
