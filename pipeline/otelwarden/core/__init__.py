@@ -42,6 +42,14 @@ from otelwarden.core.documents import (
 from otelwarden.core.drop import DROP_ON_ERROR, Drop
 from otelwarden.core.errors import ConfigError, Fault, OtelwardenError
 from otelwarden.core.events import LOGS, METRICS, SIGNALS, TRACES, GovernanceEvent, Observer, Signal
+from otelwarden.core.evidence import (
+    DecisionRecorder,
+    Finding,
+    SensitiveScanner,
+    TrailReader,
+    TrailRecord,
+    TrailVerdict,
+)
 from otelwarden.core.failure import ErrorCount, OnError, PeriodicLog
 from otelwarden.core.fairqueue import FairQueue
 from otelwarden.core.fork import run_in_child_after_fork
@@ -116,6 +124,7 @@ __all__ = [
     "Count",
     "Deadline",
     "Decision",
+    "DecisionRecorder",
     "Drop",
     "DropPoints",
     "ErrorCount",
@@ -123,6 +132,7 @@ __all__ = [
     "FairBatchSpanProcessor",
     "FairQueue",
     "Fault",
+    "Finding",
     "GovernanceEvent",
     "GovernedEvent",
     "GovernedLink",
@@ -142,6 +152,7 @@ __all__ = [
     "PeriodicLog",
     "PointTransform",
     "Runtime",
+    "SensitiveScanner",
     "Signal",
     "SpanStageExporter",
     "SpanStageProcessor",
@@ -150,6 +161,9 @@ __all__ = [
     "SystemClock",
     "TenantDirectory",
     "TenantResolver",
+    "TrailReader",
+    "TrailRecord",
+    "TrailVerdict",
     "bare_attributes",
     "begin_log",
     "begin_span",

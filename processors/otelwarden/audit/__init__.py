@@ -2,6 +2,7 @@
 
 from otelwarden.audit.checkpoints import Checkpoint
 from otelwarden.audit.config import AuditConfig
+from otelwarden.audit.evidence import TrailEvidence
 from otelwarden.audit.keys import SigningKey, VerifyingKey
 from otelwarden.audit.logs import AuditLogRecordExporter, AuditLogRecordProcessor
 from otelwarden.audit.metrics import AuditMetricReader
@@ -23,6 +24,7 @@ __all__ = [
     "SigningKey",
     "Status",
     "StreamVerdict",
+    "TrailEvidence",
     "TrailStats",
     "Verdict",
     "VerifyingKey",
