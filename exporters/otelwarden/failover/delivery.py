@@ -203,6 +203,8 @@ class Delivery:
             outcome = endpoint.transport.send(
                 self._signal, part.body, timeout=endpoint.endpoint.timeout, cancellation=self._cancellation
             )
+            if outcome.unconfirmed:
+                self._pool.mark_unconfirmed(endpoint, part.items)
             if self._settled(batch, part, endpoint, outcome):
                 if not batch.parts:
                     return

@@ -54,7 +54,7 @@ class PooledEndpoint:
         self.failures = self.successes = self.failed_checks = 0
         self.retry_at_ns = self.throttled_until_ns = self.succeeded_at_ns = self.heartbeat_ns = 0
         self.delivered = self.rejected = self.refused = 0
-        self.requests = self.failed_attempts = self.probes = self.in_flight = 0
+        self.unconfirmed = self.requests = self.failed_attempts = self.probes = self.in_flight = 0
         self.window = Window()
         self.last_code = ""
 
@@ -161,6 +161,7 @@ class PooledEndpoint:
             requests=self.requests,
             failed_attempts=self.failed_attempts,
             probes=self.probes,
+            unconfirmed=self.unconfirmed,
             failures=self.failures,
             latency_mean=self.window.mean(),
             latency_p99=self.window.p99(),

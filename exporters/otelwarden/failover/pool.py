@@ -326,6 +326,11 @@ class EndpointPool:
             endpoint.rejected += rejected
         self._mark_succeeded(endpoint, outcome.code, live=True)
 
+    def mark_unconfirmed(self, endpoint: PooledEndpoint, items: int) -> None:
+        """The endpoint may have taken a batch, but its answer was not heard."""
+        with self._lock:
+            endpoint.unconfirmed += items
+
     def mark_refused(self, endpoint: PooledEndpoint, outcome: Outcome, items: int) -> None:
         """The endpoint refused a batch for what was in it: it works, the batch does not."""
         with self._lock:

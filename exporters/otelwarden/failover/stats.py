@@ -36,6 +36,8 @@ class EndpointStats:
     """Requests of live telemetry that it did not take, by its own fault or the network's."""
     probes: int
     """Requests and checks beside the live telemetry, to see whether it is well or back."""
+    unconfirmed: int
+    """Items it was sent without its answer being heard: it may have taken them, and they went elsewhere too."""
     failures: int
     """Failures since it last took live telemetry in good health."""
     latency_mean: float | None

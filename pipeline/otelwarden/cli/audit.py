@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otelwarden.audit import exit_code, render, verify
+from otelwarden.audit import exit_code, prove, render, verify
+from otelwarden.cli.trail import add_trail_commands
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -24,9 +25,20 @@ def _verify(arguments: argparse.Namespace) -> int:
     return exit_code(verdict)
 
 
+def _prove(arguments: argparse.Namespace) -> int:
+    proof = prove(arguments.path, arguments.sequence, stream=arguments.stream)
+    if arguments.record is not None:
+        arguments.record.write_bytes(proof.record + b"\n")
+    if arguments.output is not None:
+        arguments.output.write_bytes(proof.text)
+    else:
+        print(proof.text.decode(), end="")
+    return 0
+
+
 def add_audit_commands(commands: Any) -> None:
     """Adds `audit` and what is under it to the command line."""
-    audit = commands.add_parser("audit", help="judge an audit trail", description="Judges an audit trail.")
+    audit = commands.add_parser("audit", help="read, judge and prove an audit trail", description="The audit trail.")
     under: Commands = audit.add_subparsers(title="commands", required=True, metavar="COMMAND")
     check = under.add_parser(
         "verify",
@@ -44,3 +56,20 @@ def add_audit_commands(commands: Any) -> None:
     )
     check.add_argument("--json", action="store_true", help="print the verdict as JSON")
     check.set_defaults(run=_verify)
+
+    proof = under.add_parser(
+        "prove",
+        help="write the proof that a record is in a trail",
+        description="Writes a proof (c2sp.org/tlog-proof) of one record. With it, the record and the public key "
+        "anybody can verify offline that the record is in the trail, for instance by docs/verify_proof.py.",
+    )
+    proof.add_argument("path", type=Path, metavar="PATH", help="directory of the trail, or of one stream")
+    proof.add_argument("sequence", type=int, metavar="SEQ", help="number of the record in its stream")
+    proof.add_argument("--stream", metavar="ID", help="which stream, where there are several")
+    proof.add_argument(
+        "--output", type=Path, metavar="FILE", help="where to write the proof (default: standard output)"
+    )
+    proof.add_argument("--record", type=Path, metavar="FILE", help="where to write the record")
+    proof.set_defaults(run=_prove)
+
+    add_trail_commands(under)

@@ -79,4 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:
+        print(f"otelwarden: {error.filename}: cannot be used: {error.strerror}", file=sys.stderr)
+        return 2
     return code

@@ -44,7 +44,7 @@ from otelwarden.core.errors import ConfigError, Fault, OtelwardenError
 from otelwarden.core.events import LOGS, METRICS, SIGNALS, TRACES, GovernanceEvent, Observer, Signal
 from otelwarden.core.evidence import (
     DecisionRecorder,
-    Finding,
+    SensitiveHit,
     SensitiveScanner,
     TrailReader,
     TrailRecord,
@@ -68,8 +68,12 @@ from otelwarden.core.protocols import (
     UNATTRIBUTED,
     ContextResolver,
     Identity,
+    KeyRing,
+    SubjectKey,
+    SubjectKeys,
     TenantDirectory,
     TenantResolver,
+    TenantRouting,
 )
 from otelwarden.core.runtime import TENANT_ATTRIBUTE, Decision, Runtime, default_runtime
 from otelwarden.core.selfmetrics import publish_self_metrics
@@ -97,6 +101,7 @@ from otelwarden.core.state import (
 )
 from otelwarden.core.threshold import probability_of, randomness_of, threshold_of, with_threshold
 from otelwarden.core.units import parse_bytes, parse_duration, parse_rate
+from otelwarden.core.watcher import Reloadable, WatchedFile, Watcher
 
 __all__ = [
     "BAGGAGE_KEY",
@@ -132,7 +137,6 @@ __all__ = [
     "FairBatchSpanProcessor",
     "FairQueue",
     "Fault",
-    "Finding",
     "GovernanceEvent",
     "GovernedEvent",
     "GovernedLink",
@@ -141,6 +145,7 @@ __all__ = [
     "Identity",
     "Item",
     "ItemState",
+    "KeyRing",
     "Ledger",
     "LogStageExporter",
     "LogStageProcessor",
@@ -151,19 +156,26 @@ __all__ = [
     "OtelwardenError",
     "PeriodicLog",
     "PointTransform",
+    "Reloadable",
     "Runtime",
+    "SensitiveHit",
     "SensitiveScanner",
     "Signal",
     "SpanStageExporter",
     "SpanStageProcessor",
     "SpanState",
     "SpanTransform",
+    "SubjectKey",
+    "SubjectKeys",
     "SystemClock",
     "TenantDirectory",
     "TenantResolver",
+    "TenantRouting",
     "TrailReader",
     "TrailRecord",
     "TrailVerdict",
+    "WatchedFile",
+    "Watcher",
     "bare_attributes",
     "begin_log",
     "begin_span",

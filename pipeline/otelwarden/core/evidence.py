@@ -31,7 +31,7 @@ class TrailRecord(NamedTuple):
     target: str
     config: str
     """Digest of the configuration in force."""
-    count: int
+    count: int  # type: ignore[assignment]  # a field, not tuple.count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class DecisionRecorder(Protocol):
         ...
 
 
-class Finding(NamedTuple):
+class SensitiveHit(NamedTuple):
     """Sensitive data in a field; never the data itself."""
 
     field: int
@@ -109,6 +109,6 @@ class SensitiveScanner(Protocol):
         """The kinds of data it can find."""
         ...
 
-    def scan(self, fields: Sequence[tuple[str, str]]) -> list[Finding]:
+    def scan(self, fields: Sequence[tuple[str, str]]) -> list[SensitiveHit]:
         """What is in the fields, given as key and value."""
         ...

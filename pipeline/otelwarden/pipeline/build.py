@@ -49,7 +49,7 @@ from otelwarden.failover import (
     FailoverMetricExporter,
     FailoverSpanExporter,
 )
-from otelwarden.pipeline.compliance import Watcher, open_assessor, scanner_of, settle_trails
+from otelwarden.pipeline.compliance import ProcessView, open_assessor, scanner_of, settle_trails
 from otelwarden.pipeline.handler import attach_handler
 from otelwarden.pipeline.settings import PipelineSettings, Settings
 from otelwarden.pipeline.warden import Parts
@@ -207,14 +207,14 @@ class Builder:
         config, watch, parts = self._settings.compliance, self.parts.watch, self.parts
         if config is None or watch is None:
             return
-        watcher = Watcher(self._settings, self._runtime, sample=self._sample, pools=lambda: parts.pools)
+        view = ProcessView(self._settings, self._runtime, sample=self._sample, pools=lambda: parts.pools)
         parts.assessor = open_assessor(
             self._settings,
             config,
             runtime=self._runtime,
             scanner=self._scanner,
             recorders=parts.trails,
-            snapshot=watcher.snapshot,
+            snapshot=view.snapshot,
             settle=lambda: settle_trails(parts.trails),
         )
         watch.follow(parts.assessor)

@@ -19,7 +19,6 @@ from otelwarden.compliance import (
     PipelineFacts,
     PolicyFacts,
     Sample,
-    SampleFacts,
     Snapshot,
     new_process_name,
 )
@@ -29,9 +28,10 @@ from otelwarden.core import (
     Balance,
     ConfigError,
     DecisionRecorder,
-    Finding,
     Runtime,
+    SensitiveHit,
     SensitiveScanner,
+    run_in_child_after_fork,
 )
 from otelwarden.failover import EndpointPool, FailoverConfig
 from otelwarden.pipeline.settings import Settings
@@ -62,7 +62,7 @@ class CatalogueScanner:
         """The kinds of data it can find."""
         return frozenset(detector.entity for detector in self._scanner.detectors)
 
-    def scan(self, fields: Sequence[tuple[str, str]]) -> list[Finding]:
+    def scan(self, fields: Sequence[tuple[str, str]]) -> list[SensitiveHit]:
         """What is in the fields, each kind once for each field."""
         if not fields:
             return []
@@ -72,7 +72,7 @@ class CatalogueScanner:
             if key and (detectors := self._scanner.detectors_of_key(key)):
                 self._scanner.scan_under_key(joined, number, detectors, hits)
         found = (self._scanner.detectors[hit.detector] for hit in hits)
-        return sorted({Finding(hit.text, each.entity, each.group) for hit, each in zip(hits, found, strict=True)})
+        return sorted({SensitiveHit(hit.text, each.entity, each.group) for hit, each in zip(hits, found, strict=True)})
 
 
 def configuration_of(settings: Settings) -> Configuration:
@@ -198,7 +198,7 @@ def _public_key(config: AuditConfig) -> VerifyingKey | None:
         return None  # an auditor need not be able to read the private key
 
 
-class Watcher:
+class ProcessView:
     """Sees of the running process what is evidence.
 
     Args:
@@ -207,12 +207,21 @@ class Watcher:
     """
 
     def __init__(
-        self, settings: Settings, runtime: Runtime, *, sample: Sample | None, pools: Callable[[], Sequence[EndpointPool]]
+        self,
+        settings: Settings,
+        runtime: Runtime,
+        *,
+        sample: Sample,
+        pools: Callable[[], Sequence[EndpointPool]],
     ) -> None:
         self._settings = settings
         self._runtime = runtime
         self._sample = sample
         self._pools = pools
+        self._reset()
+        run_in_child_after_fork(self._reset)
+
+    def _reset(self) -> None:
         self._process = new_process_name()
 
     def snapshot(self) -> Snapshot:
@@ -226,7 +235,7 @@ class Watcher:
             errors={name: sum(counts.values()) for name, counts in sorted(errors.items())},
             endpoints={each.url: each.status.value for pool in self._pools() for each in pool.stats()},
             free_bytes=dict(_free_bytes(self._settings)),
-            sample=self._sample.look() if self._sample is not None else SampleFacts(),
+            sample=self._sample.look(),
         )
 
 

@@ -253,7 +253,7 @@ class _Reader:
 
 
 def _absolute_paths(block: Any, base: Path, key: str = "") -> Any:
-    """The block with the paths in it relative to the directory of the file: `path`, `*_file`, `witness`, policies, frameworks."""
+    """The block with its paths relative to `base`: `path`, `*_file`, `witness`, policies, frameworks."""
     if isinstance(block, Mapping):
         return {name: _absolute_paths(value, base, name) for name, value in block.items()}
     if key in ("policies", "frameworks") and isinstance(block, list):

@@ -130,7 +130,7 @@ class Warden:
         """
         return self.compliance.assess(frameworks, actor=actor)
 
-    def report(self, format: ReportFormat = "json") -> str:  # noqa: A002  # the word for it
+    def report(self, format: ReportFormat = "json") -> str:  # the word for it
         """The report of the latest assessment, which is made when there is none yet.
 
         Args:

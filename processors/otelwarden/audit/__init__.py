@@ -4,9 +4,11 @@ from otelwarden.audit.checkpoints import Checkpoint
 from otelwarden.audit.config import AuditConfig
 from otelwarden.audit.evidence import TrailEvidence
 from otelwarden.audit.keys import SigningKey, VerifyingKey
+from otelwarden.audit.listing import StreamEntry, list_streams
 from otelwarden.audit.logs import AuditLogRecordExporter, AuditLogRecordProcessor
 from otelwarden.audit.metrics import AuditMetricReader
-from otelwarden.audit.reading import read_records
+from otelwarden.audit.proof import Proof, prove
+from otelwarden.audit.reading import last_records, read_records
 from otelwarden.audit.spans import AuditSpanExporter, AuditSpanProcessor
 from otelwarden.audit.trail import AuditTrail, TrailStats
 from otelwarden.audit.verdicts import Status, StreamVerdict, Verdict, exit_code, render
@@ -21,14 +23,19 @@ __all__ = [
     "AuditSpanProcessor",
     "AuditTrail",
     "Checkpoint",
+    "Proof",
     "SigningKey",
     "Status",
+    "StreamEntry",
     "StreamVerdict",
     "TrailEvidence",
     "TrailStats",
     "Verdict",
     "VerifyingKey",
     "exit_code",
+    "last_records",
+    "list_streams",
+    "prove",
     "read_records",
     "render",
     "verify",

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from otelwarden.audit.checkpoints import Checkpoint, split_notes
 from otelwarden.audit.keys import VerifyingKey
@@ -98,7 +98,7 @@ def _record(line: bytes, known: dict[bytes, _Texts]) -> TrailRecord:
         parsed: dict[str, Any] = json.loads(b"{" + fixed + b"}")
         if len(known) >= _MAX_CACHED:
             known.clear()
-        texts = known[fixed] = tuple(str(parsed.get(name, "")) for name in _TEXTS)  # type: ignore[assignment]
+        texts = known[fixed] = cast(_Texts, tuple(str(parsed.get(name, "")) for name in _TEXTS))
     head = line[:texts_at].split(b'"', 6)
     rest = line[count_at + len(_COUNT) :]
     end = rest.find(b",")

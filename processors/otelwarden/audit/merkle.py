@@ -67,3 +67,26 @@ class Frontier:
             if subtree is not None:
                 root = subtree if root is None else node_hash(subtree, root)
         return EMPTY_ROOT if root is None else root
+
+
+def siblings(index: int, size: int) -> list[tuple[int, int]]:
+    """The ranges of leaves whose roots prove a leaf: its inclusion path from the leaf upwards, RFC 6962 section 2.1.1.
+
+    Args:
+        index: of the leaf, from 0.
+        size: leaves in the tree, more than `index`.
+
+    Returns:
+        `(first, end)` of each, `end` not included.
+    """
+    path = []
+    start, end = 0, size
+    while end - start > 1:
+        middle = start + (1 << (end - start - 1).bit_length() - 1)
+        if index < middle:
+            path.append((middle, end))
+            end = middle
+        else:
+            path.append((start, middle))
+            start = middle
+    return path[::-1]

@@ -96,11 +96,11 @@ class Encoder:
     def __init__(self, stream: str) -> None:
         self._stream = text(stream)
         self.known: dict[tuple[str, ...], bytes] = {}
-        """What `fixed` answered before, by component, action, reason, tenant, signal, digest and target."""
+        """What `fixed` answered before, by component, action, reason, tenant, signal, digest, target and actor."""
 
     def fixed(self, event: GovernanceEvent, actor: str = "") -> bytes:
         """The part of an event's record that does not change from one of its kind to the next."""
-        key = event[1:6] + event[9:11] if not actor else (*event[1:6], *event[9:11], actor)
+        key = (*event[1:6], *event[9:11], actor or event.actor)
         fixed = self.known.get(key)
         if fixed is None:
             if len(self.known) >= _MAX_CACHED:
@@ -110,7 +110,7 @@ class Encoder:
 
     def _fixed_part(self, event: GovernanceEvent, actor: str) -> bytes:
         fields = {
-            "actor": actor or f"system:{event.component}",
+            "actor": actor or event.actor or f"system:{event.component}",
             "component": event.component,
             "action": event.action,
             "outcome": outcome_of(event.action, event.reason),

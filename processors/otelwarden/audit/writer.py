@@ -13,10 +13,11 @@ from otelwarden.audit.session import Session, Settings
 from otelwarden.audit.stream import StreamBroken
 from otelwarden.core import GovernanceEvent, suppress_instrumentation_in_this_thread
 
-MAX_BATCH: Final = 16_384
-"""Frequent events that are taken at a time."""
+MAX_BATCH: Final = 2048
+"""Frequent events that are taken at a time: what is made of them fits a processor's cache, at less than half the cost
+of eight times as many."""
 
-MAX_COMMIT: Final = 4 * MAX_BATCH
+MAX_COMMIT: Final = 65_536
 """Records in one commit when nothing is coalesced: some 0.2 s, which a rare decision may have to wait."""
 
 POLL: Final = 0.1
@@ -70,7 +71,10 @@ class Writer:
     def _finish_late(self) -> None:
         """What slipped in while the stream was being closed is lost."""
         orders = self._inbox.take_orders()
-        late = [*(order.event for order in orders if order.event is not None), *self._inbox.take_events(MAX_BATCH)]
+        late = [
+            *(order.event for order in orders if order.event is not None),
+            *self._inbox.take_events(len(self._inbox.pending)),
+        ]
         self._inbox.losses.add(CLOSED, _decisions(late))
         for order in orders:
             order.finish()

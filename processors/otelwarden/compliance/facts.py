@@ -102,7 +102,7 @@ class Hit(NamedTuple):
     group: str
     key: str
     """The name of the field."""
-    count: int
+    count: int  # type: ignore[assignment]  # a field, not tuple.count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

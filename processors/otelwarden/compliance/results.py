@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 from otelwarden.core import Signal
@@ -62,6 +63,9 @@ class Problem:
     """The tenant it is about; empty for all."""
 
 
+NOTHING_OBSERVED: Final[Mapping[str, int | str]] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What a check found."""
@@ -71,7 +75,7 @@ class Outcome:
     """One sentence without a full stop."""
     problems: tuple[Problem, ...] = ()
     """At least one where the result is `fail` or `warn`."""
-    observed: Mapping[str, int | str] = field(default_factory=dict)
+    observed: Mapping[str, int | str] = NOTHING_OBSERVED
     """What was looked at: names and counts."""
 
 
@@ -80,7 +84,9 @@ def passed(message: str, **observed: int | str) -> Outcome:
     return Outcome(result=Result.PASS, message=message, observed=observed)
 
 
-def failed(problems: Iterable[Problem], *, result: Result = Result.FAIL, **observed: int | str) -> Outcome:
+def failed(
+    problems: Iterable[Problem], *, result: Result = Result.FAIL, observed: Mapping[str, int | str] = NOTHING_OBSERVED
+) -> Outcome:
     """It does not hold, for each of the problems, of which there is at least one."""
     found = tuple(problems)
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
@@ -90,7 +96,7 @@ def failed(problems: Iterable[Problem], *, result: Result = Result.FAIL, **obser
 def judged(problems: Iterable[Problem], message: str, **observed: int | str) -> Outcome:
     """Failed when there are problems, else passed with `message`."""
     found = tuple(problems)
-    return failed(found, **observed) if found else passed(message, **observed)
+    return failed(found, observed=observed) if found else passed(message, **observed)
 
 
 def insufficient(message: str, **observed: int | str) -> Outcome:

@@ -52,6 +52,12 @@ class _NoDirectory:
     def limits(self, tenant: str) -> Mapping[str, Any] | None:
         return None
 
+    def plan(self, tenant: str) -> str | None:
+        return None
+
+    def time_zone(self, tenant: str) -> str | None:
+        return None
+
 
 class _Place:
     """A bucket, the generation of the directory that its limit was read from, and what the sampler knows."""

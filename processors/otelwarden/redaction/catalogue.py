@@ -1,11 +1,16 @@
-"""Detectors: what one kind of sensitive data looks like. Data, in `detectors.json` and in the files of policies."""
+"""Detectors: what one kind of sensitive data looks like. Data, in `detectors/*.json` and in the files of policies.
+
+A detector has two confidences. High is what policies act on: a form that is evidence by itself, or a word or key beside
+it that says what it is. Low is what a policy may ask for: the same form, or a looser one, without its context.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Final, Literal, TypeAlias
@@ -13,8 +18,10 @@ from typing import Any, Final, Literal, TypeAlias
 from otelwarden.core import Classification, ConfigError, Fault, check_document
 from otelwarden.redaction.actions import DEFAULT_TEXT
 from otelwarden.redaction.patterns import PatternError, compile_pattern
+from otelwarden.redaction.validators import VALIDATORS
 
 Group: TypeAlias = Literal["pii", "secrets"]
+Confidence: TypeAlias = Literal["high", "low"]
 Sample: TypeAlias = str | Mapping[str, str]
 """A text, or one field as `{key: value}`."""
 
@@ -53,6 +60,12 @@ class Detector:
     """Names of fields whose values are hits, in the form that `words_of_key` gives them."""
     key_value: str | None = None
     """The part of such a value that is the hit; None for the whole."""
+    country: str = ""
+    """Whose number it is, ISO 3166-1 alpha-2 in lower case: a key that names another country speaks against it."""
+    low: Mapping[str, str] | None = None
+    """How its low confidence differs in pattern, gate and validator; None when it has no low confidence."""
+    confidence: Confidence = "high"
+    """Which of its two confidences this is; at low confidence `words` count in keys only, and are not asked for."""
     text: str = DEFAULT_TEXT
     """What stands in place of a hit unless a rule says otherwise."""
     examples: tuple[Sample, ...] = ()
@@ -80,6 +93,25 @@ class Detector:
         )
 
     @property
+    def at_low_confidence(self) -> Detector | None:
+        """The detector without its context, under the same id; None when there is no such thing."""
+        if self.low is None:
+            return None
+        pattern = self.low.get("pattern", self.pattern)
+        return replace(
+            self,
+            confidence="low",
+            low=None,
+            pattern=pattern,
+            gate=self.low.get("gate", self.gate if pattern == self.pattern else None),
+            validator=self.low.get("validator", self.validator),
+            key_pattern=None,
+            key_value=None,
+            examples=(),
+            near_misses=(),
+        )
+
+    @property
     def word_pattern(self) -> str | None:
         """The context words as one pattern; None when there are none."""
         if not self.words:
@@ -95,6 +127,8 @@ class Detector:
             return None
         if self.gate is not None:
             return self.gate
+        if self.confidence == "low":
+            return self.pattern
         return self.word_pattern or self.pattern
 
 
@@ -103,11 +137,19 @@ def words_of_key(key: str) -> str:
     return _NO_WORD.sub("_", _CAMEL_CASE.sub("_", key).lower()).strip("_")
 
 
-def pattern_faults(detector: Detector, *, file: str, pointer: str) -> Iterator[Fault]:
-    """What is wrong with the patterns of a detector: no RE2 syntax, or content with an empty text."""
+def detector_faults(detector: Detector, *, file: str, pointer: str) -> Iterator[Fault]:
+    """What is wrong with a detector: a pattern that is no RE2 or content with an empty text, an unknown validator."""
+    validators = {"validator": detector.validator, "low/validator": (detector.low or {}).get("validator")}
+    for name, validator in validators.items():
+        if validator is not None and validator not in VALIDATORS:
+            message, allowed = "nothing has this name", ", ".join(sorted(VALIDATORS))
+            yield Fault(file=file, pointer=f"{pointer}/{name}", message=message, given=validator, allowed=allowed)
+    low = detector.low or {}
     patterns = {
         "pattern": detector.pattern,
         "gate": detector.gate,
+        "low/pattern": low.get("pattern"),
+        "low/gate": low.get("gate"),
         "keys/pattern": detector.key_pattern,
         "keys/value": detector.key_value,
     }
@@ -120,7 +162,7 @@ def pattern_faults(detector: Detector, *, file: str, pointer: str) -> Iterator[F
             message = f"no RE2 pattern: {_reason(error)}"
             yield Fault(file=file, pointer=f"{pointer}/{name}", message=message, given=pattern, allowed="RE2 syntax")
         else:
-            if name in ("pattern", "keys/value") and compiled.search(b"") is not None:
+            if name in ("pattern", "low/pattern", "keys/value") and compiled.search(b"") is not None:
                 message = "the pattern matches an empty text"
                 yield Fault(file=file, pointer=f"{pointer}/{name}", message=message, given=pattern)
 
@@ -143,7 +185,7 @@ def detectors_from(documents: Sequence[Mapping[str, Any]], *, file: str, catalog
         pointer = f"/detectors/{index}"
         if detector.id in detectors:
             faults.append(Fault(file=file, pointer=f"{pointer}/id", message="this id is taken", given=detector.id))
-        faults.extend(pattern_faults(detector, file=file, pointer=pointer))
+        faults.extend(detector_faults(detector, file=file, pointer=pointer))
         detectors[detector.id] = detector
     if faults:
         raise ConfigError(faults)
@@ -152,8 +194,18 @@ def detectors_from(documents: Sequence[Mapping[str, Any]], *, file: str, catalog
 
 @cache
 def catalogue() -> tuple[Detector, ...]:
-    """The shipped detectors."""
-    file = resources.files("otelwarden.redaction").joinpath("detectors.json")
-    document = json.loads(file.read_text(encoding="utf-8"))
-    check_document(document, "detectors", file="detectors.json")
-    return detectors_from(document["detectors"], file="detectors.json", catalogued=True)
+    """The shipped detectors, in the order of their files."""
+    folder = resources.files("otelwarden.redaction").joinpath("detectors")
+    detectors: list[Detector] = []
+    faults: list[Fault] = []
+    for file in sorted((each for each in folder.iterdir() if each.name.endswith(".json")), key=lambda each: each.name):
+        name = f"detectors/{file.name}"
+        document = json.loads(file.read_text(encoding="utf-8"))
+        check_document(document, "detectors", file=name)
+        detectors += detectors_from(document["detectors"], file=name, catalogued=True)
+    taken = Counter(detector.id for detector in detectors)
+    for detector in {each.id for each in detectors if taken[each.id] > 1}:
+        faults.append(Fault(file="detectors", message="two detectors have one id", given=detector))
+    if faults:
+        raise ConfigError(faults)
+    return tuple(detectors)

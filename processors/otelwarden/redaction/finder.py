@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from otelwarden.redaction.catalogue import Detector
+from otelwarden.redaction.countries import country_pattern
 from otelwarden.redaction.patterns import (
     characters_from,
     compile_pattern,
@@ -32,11 +33,20 @@ class Finder:
         self.pattern = None if pattern is None else compile_pattern(pattern, characters=self.characters)
         self.validate = VALIDATORS[detector.validator] if detector.validator else None
         words = detector.word_pattern
-        self.words = None if words is None else compile_pattern(words)
+        self.key_words = None if words is None else compile_pattern(words)
+        """Words of which one in the key of a text is the context that a candidate needs."""
+        self.words = self.key_words if detector.confidence == "high" else None
         # And an underscore on either side, which the pattern takes in.
         self.longest_word = max(map(len, detector.words), default=0) + 2
+        self.low = detector.confidence == "low"
+        self.country = compile_pattern(country_pattern(detector.country)) if detector.country else None
         self.key = None if detector.key_pattern is None else compile_pattern(detector.key_pattern)
         self.key_value = None if detector.key_value is None else compile_pattern(detector.key_value, characters=True)
+
+    def is_named_by(self, key: bytes) -> bool:
+        """Whether a key, as `words_of_key` gives it, is evidence: by its name, or as the context of the pattern."""
+        names = self.key_words if self.key is None else self.key
+        return names is not None and names.search(key) is not None
 
     def confirm(
         self, data: bytes, match: Any, start: int, end: int, low: int, high: int, *, in_context: bool = False

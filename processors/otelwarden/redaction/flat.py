@@ -50,7 +50,7 @@ class FlatItems:
         self._plain = redactor.keys.plain
         self._match = redactor.scanner.joined_match
         self._max_length = redactor.max_value_length
-        shipped = all(detector.catalogued for detector in redactor.policy.detectors)
+        shipped = all(each.catalogued and each.confidence == "high" for each in redactor.policy.detectors)
         self._small = SMALL if shipped else 0
 
     def look(self, heads: Sequence[str], attributes: Mapping[str, Any]) -> Candidates | _NotFlat | None:

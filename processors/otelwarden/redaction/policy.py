@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from otelwarden.core import ConfigError, Fault, Signal, check_document, digest_of, parse_document, read_document
 from otelwarden.redaction.actions import Action, action_of
-from otelwarden.redaction.catalogue import Detector, catalogue, detectors_from
+from otelwarden.redaction.catalogue import Confidence, Detector, catalogue, detectors_from
 from otelwarden.redaction.patterns import compile_pattern
 from otelwarden.redaction.scanner import encode_text
 
@@ -47,6 +47,8 @@ class Rule:
     """Of the rules that match a hit the one with the highest acts, among equals the one with the stricter action."""
     detectors: frozenset[str] | None = None
     """Ids of the detectors whose hits it is about; None when it is about whole values, chosen by key."""
+    confidence: Confidence = "high"
+    """The least confidence of the hits it is about."""
     keys: KeyGlobs | None = None
     """Keys it is about; None for all."""
     signals: frozenset[Signal] | None = None
@@ -58,6 +60,11 @@ class Rule:
     def rank(self) -> tuple[int, int]:
         """Orders rules: the lowest decides."""
         return -self.priority, -self.action.strictness
+
+    def is_about(self, detector: Detector) -> bool:
+        """Whether the rule is about what a detector finds."""
+        named = self.detectors is not None and detector.id in self.detectors
+        return named and (detector.confidence == "high" or self.confidence == "low")
 
     def concerns(self, signal: Signal, tenant: str) -> bool:
         """Whether the rule is about items of this signal and tenant."""
@@ -80,11 +87,14 @@ class RedactionPolicy:
     """16 hexadecimal digits over all that the policies say."""
 
     @classmethod
-    def load(cls, *sources: PolicySource, base: str | os.PathLike[str] = "") -> RedactionPolicy:
+    def load(
+        cls, *sources: PolicySource, base: str | os.PathLike[str] = "", confidence: Confidence = "high"
+    ) -> RedactionPolicy:
         """The policies with these names or paths, as one.
 
         Args:
             base: directory that relative paths start from; empty for the current one.
+            confidence: what rules act on that do not say it themselves.
 
         Raises:
             ConfigError: with everything that is wrong with any of them.
@@ -102,10 +112,10 @@ class RedactionPolicy:
             faults.append(Fault(message="no policy is named", allowed=f"{', '.join(BUILT_IN)}, or paths"))
         if faults:
             raise ConfigError(faults)
-        return cls._combine(files)
+        return cls._combine(files, confidence)
 
     @classmethod
-    def _combine(cls, files: Mapping[str, Mapping[str, Any]]) -> RedactionPolicy:
+    def _combine(cls, files: Mapping[str, Mapping[str, Any]], confidence: Confidence) -> RedactionPolicy:
         known = {detector.id: detector for detector in catalogue()}
         faults: list[Fault] = []
         for file, document in files.items():
@@ -127,20 +137,20 @@ class RedactionPolicy:
                     message = "this id is taken by another rule"
                     faults.append(Fault(file=file, pointer=f"{pointer}/id", message=message, given=entry["id"]))
                 faults.extend(_unknown_names(entry["match"], known, file, pointer))
-                rules[entry["id"]] = _rule(entry, known)
+                rules[entry["id"]] = _rule(entry, known, confidence)
         if faults:
             raise ConfigError(faults)
         active = {e["id"] for d in files.values() for e in d["rules"] if e.get("active", True)}
         allows = [document.get("allow", {}) for document in files.values()]
         allowed_keys = [glob for allow in allows for glob in allow.get("keys", ())]
         chosen = sorted((rule for rule in rules.values() if rule.id in active), key=lambda rule: rule.rank)
-        needed = frozenset[str]().union(*(rule.detectors or () for rule in chosen))
+        candidates = (form for detector in known.values() for form in (detector, detector.at_low_confidence) if form)
         return cls(
             rules=tuple(chosen),
-            detectors=tuple(detector for detector in known.values() if detector.id in needed),
+            detectors=tuple(detector for detector in candidates if any(rule.is_about(detector) for rule in chosen)),
             allowed_values=frozenset(value for allow in allows for value in allow.get("values", ())),
             allowed_keys=KeyGlobs(allowed_keys) if allowed_keys else None,
-            digest=digest_of([list(files.values()), [detector.id for detector in known.values()]]),
+            digest=digest_of([list(files.values()), [detector.id for detector in known.values()], confidence]),
         )
 
 
@@ -161,13 +171,14 @@ def _read(file: str) -> Any:
     return document
 
 
-def _rule(entry: Mapping[str, Any], known: Mapping[str, Detector]) -> Rule:
+def _rule(entry: Mapping[str, Any], known: Mapping[str, Detector], confidence: Confidence) -> Rule:
     match = entry["match"]
     return Rule(
         id=entry["id"],
         action=action_of(entry["action"]),
         priority=entry.get("priority", 0),
         detectors=_chosen(match, known),
+        confidence=match.get("confidence", confidence),
         keys=KeyGlobs(match["keys"]) if "keys" in match else None,
         signals=frozenset(match["signals"]) if "signals" in match else None,
         tenants=frozenset(match["tenants"]) if "tenants" in match else None,

@@ -43,8 +43,7 @@ class _Book:
         rules = [rule for rule in policy.rules if rule.concerns(signal, tenant)]
         self._whole = tuple(rule for rule in rules if rule.detectors is None)
         self._by_detector = tuple(
-            tuple(rule for rule in rules if rule.detectors is not None and detector.id in rule.detectors)
-            for detector in policy.detectors
+            tuple(rule for rule in rules if rule.is_about(detector)) for detector in policy.detectors
         )
 
     def rule_for(self, detector: int, key: str) -> Rule | None:
@@ -99,6 +98,12 @@ class Redactor:
         """What is to be done about an item; None when nothing is."""
         joined = join_texts(document.texts)
         hits = self.scanner.scan(joined)
+        if document.keyed:
+            named: dict[int, set[int]] = {}
+            for number, facts in document.keyed:
+                if facts.detectors:
+                    named.setdefault(number, set()).update(facts.detectors)
+            hits = self.scanner.drop_contradicted(hits, named)
         ruled: dict[int, list[str]] = {}
         for number, facts in document.keyed:
             self.scanner.scan_under_key(joined, number, facts.detectors, hits)

@@ -8,7 +8,7 @@ pattern. Patterns that may depend on where a text begins have a gate of their ow
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from otelwarden.core import ConfigError, Fault
@@ -32,6 +32,16 @@ of a long run would be quadratic."""
 
 ENCODED: Final = -1
 """Stands among the candidates for something encoded."""
+
+
+class _Any:
+    """All detectors."""
+
+    def __contains__(self, number: int) -> bool:
+        return True
+
+
+_ANY: Final = _Any()
 
 
 class Hit(NamedTuple):
@@ -99,6 +109,7 @@ class Scanner:
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self.detectors = tuple(detectors)
         self._finders = [Finder(number, detector) for number, detector in enumerate(self.detectors)]
+        self._has_low = any(finder.low for finder in self._finders)
         self._encoding = WIDE_GATE if any(not detector.catalogued for detector in self.detectors) else GATE
         self._encoded = compile_pattern(self._encoding)
         gates: dict[tuple[bool, bool], list[tuple[int, str]]] = {(False, False): [(ENCODED, self._encoding)]}
@@ -189,12 +200,21 @@ class Scanner:
     def detectors_of_key(self, key: str) -> tuple[int, ...]:
         """The detectors for which a key is evidence: by its name, or as the context of their pattern."""
         name = encode_text(words_of_key(key))
-        return tuple(
-            finder.number
-            for finder in self._finders
-            if (finder.key is not None and finder.key.search(name) is not None)
-            or (finder.key is None and finder.words is not None and finder.words.search(name) is not None)
-        )
+        named = [finder for finder in self._finders if finder.is_named_by(name)]
+        here = {finder.detector.country for finder in named if finder.country and finder.country.search(name)}
+        # `de_tax_id` is no American one.
+        return tuple(f.number for f in named if not here or not f.detector.country or f.detector.country in here)
+
+    def drop_contradicted(self, hits: list[Hit], named: Mapping[int, Container[int]]) -> list[Hit]:
+        """The hits without those of low confidence in texts whose key says that they are something else.
+
+        Args:
+            named: the detectors that the keys of a text name, by the number of the text.
+        """
+        if not self._has_low:
+            return hits
+        low = self._finders
+        return [hit for hit in hits if not (low[hit.detector].low and hit.detector not in named.get(hit.text, _ANY))]
 
     def _find_in_joined(self, finder: Finder, joined: Joined, hits: list[Hit]) -> None:
         data, starts, ends = joined

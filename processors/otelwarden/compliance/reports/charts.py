@@ -71,8 +71,7 @@ def trend(scores: Sequence[float | None], label: str) -> str:
             runs[-1].append((edge + number * step, height - edge - (height - 2 * edge) * score / 100))
     lines = "".join(_line(points, height - edge) for points in runs if points)
     grid = "".join(
-        f'<line class="grid" x1="0" x2="{width:g}" y1="{y:g}" y2="{y:g}"/>'
-        for y in (edge, height / 2, height - edge)
+        f'<line class="grid" x1="0" x2="{width:g}" y1="{y:g}" y2="{y:g}"/>' for y in (edge, height / 2, height - edge)
     )
     last = [points[-1] for points in runs if points]
     dot = f'<circle class="dot" cx="{last[-1][0]:.1f}" cy="{last[-1][1]:.1f}" r="3.5"/>' if last else ""

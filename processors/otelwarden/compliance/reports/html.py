@@ -34,7 +34,9 @@ def html_report(report: Mapping[str, Any]) -> str:
         from jinja2 import Environment, StrictUndefined
         from markupsafe import Markup, escape
     except ImportError as error:
-        raise ConfigError([Fault(message="the HTML report needs Jinja2", allowed="pip install otelwarden[report]")]) from error
+        raise ConfigError(
+            [Fault(message="the HTML report needs Jinja2", allowed="pip install otelwarden[report]")]
+        ) from error
     files = resources.files("otelwarden.compliance").joinpath("reports")
     style = files.joinpath("page.css").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -86,9 +86,7 @@ def _prop(name: str, value: str) -> dict[str, str]:
     return {"name": name, "ns": _NS, "value": value}
 
 
-def _result(
-    framework: Mapping[str, Any], report: Mapping[str, Any], ids: _Ids, configuration: str
-) -> dict[str, Any]:
+def _result(framework: Mapping[str, Any], report: Mapping[str, Any], ids: _Ids, configuration: str) -> dict[str, Any]:
     assessment = report["assessment"]
     checks = assessment["checks"]
     name, moment = framework["id"], iso(assessment["time_ns"])

@@ -16,7 +16,7 @@ ReportFormat: TypeAlias = Literal["json", "oscal", "md", "html"]
 FORMATS: Final[tuple[ReportFormat, ...]] = get_args(ReportFormat)
 
 
-def render_report(store: FindingStore, format: ReportFormat, *, assessment: str | None = None) -> str:  # noqa: A002
+def render_report(store: FindingStore, format: ReportFormat, *, assessment: str | None = None) -> str:
     """The report of an assessment. From the same store it is the same, byte for byte.
 
     Args:
