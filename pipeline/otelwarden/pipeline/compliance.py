@@ -174,11 +174,7 @@ def scanner_of(settings: Settings) -> SensitiveScanner:
 def trails_of(settings: Settings) -> tuple[TrailEvidence, ...]:
     """The trails that pipelines write, for reading; judged by the key that is configured, where there is one."""
     return tuple(
-        TrailEvidence(
-            config.path,
-            public_key=_public_key(config),
-            against=config.witness if config.witness and Path(config.witness).exists() else None,
-        )
+        TrailEvidence(config.path, public_key=_public_key(config), against=config.witness)
         for config in audits_of(settings)
     )
 

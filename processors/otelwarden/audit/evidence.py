@@ -32,8 +32,8 @@ class TrailEvidence:
     Args:
         path: the trail's directory.
         public_key: as for `verify`.
-        against: checkpoints kept outside, as for `verify`; None: a rollback cannot be excluded, and the verdict says
-            so.
+        against: checkpoints kept outside, as for `verify`; None, or no such file: a rollback cannot be excluded, and
+            the verdict says so.
     """
 
     def __init__(
@@ -54,14 +54,15 @@ class TrailEvidence:
 
     def verdict(self) -> TrailVerdict:
         """Verifies the trail. Raises ConfigError when it cannot be read."""
-        found = verify(self._path, public_key=self._public_key, against=self._against)
+        against = self._against if self._against is not None and Path(self._against).exists() else None
+        found = verify(self._path, public_key=self._public_key, against=against)
         worst = max(found.streams, key=lambda each: each.status.severity, default=None)
         latest = [
             checkpoint
             for directory in stream_directories(self._path)
             if (checkpoint := _latest_checkpoint(directory / CHECKPOINTS)) is not None
         ]
-        outside = _notes(Path(self._against)) if self._against is not None else []
+        outside = _notes(Path(against)) if against is not None else []
         return TrailVerdict(
             status=found.status.value,
             message="" if worst is None or worst.status is Status.OK else f"{worst.stream}: {worst.message}",

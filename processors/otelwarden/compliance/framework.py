@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 from otelwarden.compliance.checks import Check
 from otelwarden.compliance.checks.check import run_key
@@ -111,14 +111,22 @@ def load_frameworks(sources: Iterable[str], checks: Mapping[str, Check]) -> tupl
     return tuple(frameworks.values())
 
 
+_judged: Final[dict[str, Framework]] = {}
+"""Shipped frameworks that were found to be good; they do not change, and checks are only ever added."""
+
+
 def load_framework(source: str, checks: Mapping[str, Check]) -> Framework:
     """One framework; see `load_frameworks`."""
     if source in BUILT_IN:
-        document = _shipped(f"{source}.json")
-    elif "/" not in source and not source.endswith((".yaml", ".yml", ".json")):
+        if source not in _judged:
+            _judged[source] = _framework(_shipped(f"{source}.json"), source, checks)
+        return _judged[source]
+    if "/" not in source and not source.endswith((".yaml", ".yml", ".json")):
         raise ConfigError([Fault(message="no framework has this id", given=source, allowed=", ".join(BUILT_IN))])
-    else:
-        document = read_document(source, environment={})
+    return _framework(read_document(source, environment={}), source, checks)
+
+
+def _framework(document: Any, source: str, checks: Mapping[str, Check]) -> Framework:
     check_document(document, "framework", file=source)
     own = {each["id"]: _control(each) for each in document.get("controls", ())}
     known = {**shipped_controls(), **own}

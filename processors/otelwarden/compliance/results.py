@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
@@ -75,7 +75,7 @@ class Outcome:
     """One sentence without a full stop."""
     problems: tuple[Problem, ...] = ()
     """At least one where the result is `fail` or `warn`."""
-    observed: Mapping[str, int | str] = NOTHING_OBSERVED
+    observed: Mapping[str, int | str] = field(default_factory=dict)
     """What was looked at: names and counts."""
 
 
