@@ -260,7 +260,7 @@ def _run_document(run_: CheckRun, severity: Severity) -> dict[str, Any]:
         "result": outcome.result.value,
         "message": outcome.message,
         "observed": dict(outcome.observed),
-        "advice": check.advice if not outcome.result.holds or outcome.result is Result.WARN else "",
+        "advice": _advice(check, outcome),
         "pointer": _pointer(check, outcome),
         "problems": [
             {
@@ -273,6 +273,12 @@ def _run_document(run_: CheckRun, severity: Severity) -> dict[str, Any]:
             for each in outcome.problems
         ],
     }
+
+
+def _advice(check: Check, outcome: Outcome) -> str:
+    if outcome.result.holds and outcome.result is not Result.WARN:
+        return ""
+    return next((each.advice for each in outcome.problems if each.advice), check.advice)
 
 
 def _pointer(check: Check, outcome: Outcome) -> str:

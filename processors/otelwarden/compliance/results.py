@@ -61,6 +61,8 @@ class Problem:
     """The signal it is about; None for all."""
     tenant: str = ""
     """The tenant it is about; empty for all."""
+    advice: str = ""
+    """What to do about it; empty for what the check advises."""
 
 
 NOTHING_OBSERVED: Final[Mapping[str, int | str]] = MappingProxyType({})
@@ -77,6 +79,16 @@ class Outcome:
     """At least one where the result is `fail` or `warn`."""
     observed: Mapping[str, int | str] = field(default_factory=dict)
     """What was looked at: names and counts."""
+
+
+def absent(kind: str) -> Problem:
+    """There is no component of this type that could do what is expected of it."""
+    return Problem(
+        target=kind,
+        message=f"there is no {kind}",
+        pointer=f"/processors/{kind}",
+        advice=f"Add `{kind}` to the processors of every pipeline",
+    )
 
 
 def passed(message: str, **observed: int | str) -> Outcome:

@@ -327,7 +327,7 @@ class _Taking:
                         status=Status.OPEN,
                         result=run.outcome.result.value,
                         message=problem.message,
-                        advice=run.check.advice,
+                        advice=problem.advice or run.check.advice,
                         pointer=problem.pointer or run.check.pointer,
                         requirements=requirements,
                         first_seen_ns=self._now_ns,

@@ -9,7 +9,7 @@ from typing import Any, Final
 from otelwarden.compliance.checks.check import Check, Judge
 from otelwarden.compliance.checks.redaction import every_pipeline
 from otelwarden.compliance.facts import Component, Evidence
-from otelwarden.compliance.results import Outcome, Problem, failed, judged
+from otelwarden.compliance.results import Outcome, Problem, absent, failed, judged
 
 MAX_CADENCE: Final = 60.0
 """Seconds: what a crash may leave unsealed should not be older than a minute."""
@@ -21,7 +21,7 @@ def _each(fault: Callable[[Component], str], option: str, message: str) -> Judge
     def judge(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
         used = list(evidence.configuration.used("audit"))
         if not used:
-            return failed([Problem(target="audit", message="there is no audit trail", pointer="/processors/audit")])
+            return failed([absent("audit")])
         problems = [
             Problem(target=component.id, message=text, pointer=f"{component.pointer}/{option}")
             for component in used

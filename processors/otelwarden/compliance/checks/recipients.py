@@ -9,7 +9,7 @@ from otelwarden.compliance.checks.check import Check
 from otelwarden.compliance.checks.transport import shown
 from otelwarden.compliance.config import Recipient
 from otelwarden.compliance.facts import Evidence
-from otelwarden.compliance.results import Outcome, Problem, insufficient, judged
+from otelwarden.compliance.results import Outcome, Problem, absent, insufficient, judged
 from otelwarden.core import parse_duration
 
 
@@ -121,7 +121,7 @@ def _trail_retention(evidence: Evidence, parameters: Mapping[str, Any]) -> Outco
     kept = evidence.declared.retention.get("audit")
     problems = []
     if not any(evidence.configuration.used("audit")):
-        problems = [Problem(target="audit", message="there is no audit trail to keep", pointer="/processors/audit")]
+        problems = [absent("audit")]
     elif kept is None or kept < least:
         said = "nobody has said for how long" if kept is None else f"{kept / 86_400:g} days are declared"
         problems = [

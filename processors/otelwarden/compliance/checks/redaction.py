@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from otelwarden.compliance.checks.check import Check, Judge
 from otelwarden.compliance.facts import Component, Evidence, PolicyFacts
-from otelwarden.compliance.results import Outcome, Problem, judged
+from otelwarden.compliance.results import Outcome, Problem, absent, judged
 
 CARDS: Final = ("CARD_SECURITY_CODE", "PAYMENT_CARD")
 """Account data, as PCI DSS calls it."""
@@ -17,8 +17,6 @@ IDENTIFIERS: Final = ("BIRTH_DATE", "EMAIL", "IP_ADDRESS", "MAC_ADDRESS", "PERSO
 
 MOST_OF_A_CARD: Final = (6, 4)
 """Digits at the beginning and the end of a card number that may be shown."""
-
-_MISSING: Final = "/processors/redaction"
 
 
 def missing_stage(evidence: Evidence, kind: str) -> Iterator[Problem]:
@@ -51,7 +49,7 @@ def _uncovered(evidence: Evidence, entities: tuple[str, ...] | None, group: str)
     """One problem for each kind of data that a policy does not act on in a signal that it is used for."""
     used = list(_policies(evidence))
     if not used:
-        yield Problem(target=group, message="there is no redaction", pointer=_MISSING)
+        yield absent("redaction")
     for component, policy in used:
         for entity in sorted(policy.groups.get(group, frozenset()) if entities is None else entities):
             lacking = [each for each in component.signals if each not in policy.covered.get(entity, frozenset())]
@@ -86,7 +84,7 @@ def _fails_closed(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
         if component.options["on_error"] != "drop"
     ]
     if not used:
-        problems.append(Problem(target="redaction", message="there is no redaction", pointer=_MISSING))
+        problems.append(absent("redaction"))
     return judged(problems, "what redaction fails on does not leave")
 
 
@@ -102,7 +100,7 @@ def _no_blanket_exemption(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
         if policy.exempts_everything
     ]
     if not used:
-        problems.append(Problem(target="redaction", message="there is no redaction", pointer=_MISSING))
+        problems.append(absent("redaction"))
     return judged(problems, "no list of exceptions lets everything pass")
 
 
@@ -120,7 +118,7 @@ def _card_mask(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
         if policy.kept_of_cards[0] > first or policy.kept_of_cards[1] > last
     ]
     if not used:
-        problems.append(Problem(target="redaction", message="there is no redaction", pointer=_MISSING))
+        problems.append(absent("redaction"))
     return judged(problems, f"of a card number at most the first {first} and last {last} digits are kept")
 
 

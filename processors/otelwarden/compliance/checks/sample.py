@@ -43,13 +43,21 @@ def _problems(hits: Iterable[Hit], pointer: str) -> list[Problem]:
         problems.append(
             Problem(
                 target=f"{signal}/{entity}",
-                message=f"{entity} left in {sum(keys.values())} places of {signal}, in {names}",
+                message=f"{entity} left in {_places(sum(keys.values()))} of {signal}: {names}",
                 pointer=pointer,
                 signal=signal,
                 tenant=tenant,
             )
         )
     return problems
+
+
+def _places(count: int) -> str:
+    return "1 place" if count == 1 else f"{count} places"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _free_of(concerns: Callable[[Hit], bool], message: str) -> Judge:
@@ -81,7 +89,7 @@ def _tagged(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
     problems = [
         Problem(
             target=f"tags/{signal}",
-            message=f"{count} items of {signal} left without the tag of their tenant",
+            message=f"{signal} left without the tag of their tenant: {count}",
             pointer=f"/service/pipelines/{signal}/processors",
         )
         for signal, count in sorted(counts.items())
@@ -102,7 +110,7 @@ def _inventory(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
     problems = [
         Problem(
             target=key,
-            message=f"{count} items had the attribute {key}, which is not declared",
+            message=f"an attribute left that is not declared: {key} ({_times(count)})",
             pointer="/compliance/inventory",
         )
         for key, count in sorted(counts.items())

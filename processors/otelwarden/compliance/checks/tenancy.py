@@ -8,14 +8,14 @@ from typing import Any, Final
 from otelwarden.compliance.checks.check import Check
 from otelwarden.compliance.checks.redaction import every_pipeline, missing_stage
 from otelwarden.compliance.facts import Evidence
-from otelwarden.compliance.results import Outcome, Problem, failed, judged
+from otelwarden.compliance.results import Outcome, Problem, absent, failed, judged
 
 _CLAIMS: Final = ("attribute", "baggage")
 """Sources that whoever sends a request, or writes an attribute, can fill in as they like."""
 
 
 def _absent(kind: str) -> Outcome:
-    return failed([Problem(target=kind, message=f"there is no {kind}", pointer=f"/processors/{kind}")])
+    return failed([absent(kind)])
 
 
 def _unknown_refused(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:

@@ -48,7 +48,7 @@ def bar(counts: Mapping[str, int], label: str) -> str:
     if not total:
         return f'<svg class="bar" viewBox="0 0 100 4" preserveAspectRatio="none" role="img" aria-label="{label}"></svg>'
     parts, at = [], 0.0
-    for result in reversed(RESULTS):
+    for result in ("unattended", *RESULTS)[::-1]:
         if count := counts.get(result, 0):
             width = 100 * count / total
             parts.append(f'<rect class="{result}" x="{at:.3f}" y="0" width="{width:.3f}" height="4"/>')

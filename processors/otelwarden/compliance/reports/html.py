@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 from otelwarden.compliance.reports import charts
 from otelwarden.compliance.reports.words import (
     RESULTS,
-    UNSETTLED,
     WORDS,
+    bars,
     categories,
     moment,
     percent,
+    sentence,
     setting,
     to_do,
     unattended,
 )
 from otelwarden.core import ConfigError, Fault
+
+_CODE: Final = re.compile(r"`([^`]*)`")
 
 
 def html_report(report: Mapping[str, Any]) -> str:
@@ -53,7 +57,9 @@ def html_report(report: Mapping[str, Any]) -> str:
         overall=_overall(report["assessment"]),
         results=RESULTS,
         words=WORDS,
-        unsettled=UNSETTLED,
+        bars=bars,
+        sentence=sentence,
+        code=lambda text: Markup(_CODE.sub(r"<code>\1</code>", str(escape(text)))),  # noqa: S704  # escaped before
         categories=categories,
         moment=moment,
         percent=percent,

@@ -28,6 +28,12 @@ def _code(text: str) -> str:
     return "`" + " ".join(str(text).split()).replace("`", "'") + "`"
 
 
+def _with_code(text: str) -> str:
+    """A text of ours, in which backticks mean code."""
+    parts = text.split("`")
+    return "".join(_code(part) if number % 2 else escaped(part) for number, part in enumerate(parts))
+
+
 def markdown_report(report: Mapping[str, Any]) -> str:
     """The report as Markdown (CommonMark with tables)."""
     return "\n".join(_lines(report)) + "\n"
@@ -77,8 +83,8 @@ def _advice(report: Mapping[str, Any]) -> Iterator[str]:
         where = f" Setting: {_code(setting(entry['pointer']))}." if entry["pointer"] else ""
         mark = _MARKS[entry["result"]]
         yield (
-            f"- {mark} **{escaped(entry['title'])}** ({entry['severity']}, {len(entry['requirements'])} requirements): "
-            f"{escaped(entry['message'])}. {escaped(entry['advice'])}.{where}"
+            f"- {mark} **{_with_code(entry['advice'] or entry['title'])}** ({entry['severity']}, "
+            f"{len(entry['requirements'])} requirements): {escaped(entry['message'])}.{where}"
         )
 
 

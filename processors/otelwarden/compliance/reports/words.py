@@ -39,6 +39,19 @@ def percent(score: float | None) -> str:
     return "-" if score is None else f"{score:g} %"
 
 
+def sentence(text: str) -> str:
+    """A text with a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
+def bars(framework: Mapping[str, Any]) -> dict[str, int]:
+    """How many requirements have each result, those that wait for a word apart."""
+    counts = dict(framework["counts"])
+    counts["insufficient_evidence"] = counts.get("insufficient_evidence", 0) - framework["unattended"]
+    counts["unattended"] = framework["unattended"]
+    return counts
+
+
 def setting(pointer: str) -> str:
     """A JSON pointer as people read a YAML file: `processors / audit / witness`."""
     return " / ".join(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
@@ -50,18 +63,26 @@ def unattended(requirement: Mapping[str, Any]) -> bool:
 
 
 def to_do(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What should be done, the most severe and most wanted first: one entry for each question that does not hold."""
+    """What should be done, the most severe and most wanted first; questions with the same cause are one entry."""
     assessment = report["assessment"]
     wanted: dict[str, list[str]] = {}
     for framework in assessment["frameworks"]:
         for requirement in framework["requirements"]:
             for key in requirement["checks"]:
                 wanted.setdefault(key, []).append(f"{framework['id']} {requirement['id']}")
-    entries = [
-        {"key": key, **run, "requirements": wanted.get(key, [])}
-        for key, run in assessment["checks"].items()
-        if run["result"] in ("fail", "error", "insufficient_evidence", "warn")
-    ]
+    entries: list[dict[str, Any]] = []
+    by_cause: dict[tuple[str, ...], dict[str, Any]] = {}
+    for key, run in assessment["checks"].items():
+        if run["result"] not in ("fail", "error", "insufficient_evidence", "warn"):
+            continue
+        cause = (run["result"], run["message"], run["pointer"], run["advice"])
+        entry = by_cause.get(cause)
+        if entry is None:
+            entry = by_cause[cause] = {"key": key, **run, "titles": [], "requirements": []}
+            entries.append(entry)
+        entry["titles"].append(run["title"])
+        entry["severity"] = min(entry["severity"], run["severity"], key=SEVERITY_ORDER.__getitem__)
+        entry["requirements"] += [each for each in wanted.get(key, ()) if each not in entry["requirements"]]
     order = {name: number for number, name in enumerate(RESULTS)}
     entries.sort(key=lambda e: (order[e["result"]], SEVERITY_ORDER[e["severity"]], -len(e["requirements"]), e["key"]))
     return entries
