@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from otelwarden.cli.audit import add_audit_commands
+from otelwarden.cli.compliance import add_compliance_commands
 from otelwarden.cli.schema import bundled_schema_text
 from otelwarden.cli.spool import add_spool_commands
-from otelwarden.core import ConfigError
+from otelwarden.core import OtelwardenError
 from otelwarden.pipeline import validate
 from otelwarden.schemas import schema_names
 
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="one of: %(choices)s (default: config)")  # fmt: skip
     schema.set_defaults(run=_schema)
 
+    add_compliance_commands(commands)
     add_audit_commands(commands)
     add_spool_commands(commands)
     return parser
@@ -73,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
-    except ConfigError as error:
+    except OtelwardenError as error:
         print(f"otelwarden: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has seen enough
