@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otelwarden.audit import exit_code, prove, render, verify
+from otelwarden.audit import SigningKey, VerifyingKey, WitnessLedger, WitnessServer, exit_code, prove, render, verify
 from otelwarden.cli.trail import add_trail_commands
+from otelwarden.core import ConfigError, Fault
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -33,6 +35,31 @@ def _prove(arguments: argparse.Namespace) -> int:
         arguments.output.write_bytes(proof.text)
     else:
         print(proof.text.decode(), end="")
+    return 0
+
+
+def _witness(arguments: argparse.Namespace) -> int:
+    keys = [VerifyingKey.read(text) for text in arguments.key]
+    arguments.store.mkdir(mode=0o750, parents=True, exist_ok=True)
+    ledger = WitnessLedger(
+        arguments.store,
+        keys={key.key_id: key for key in keys},
+        signing_key=SigningKey.load(arguments.signing_key)
+        if arguments.signing_key
+        else SigningKey.beside(arguments.store),
+        time_s=time.time,
+    )
+    host, _, port = arguments.listen.rpartition(":")
+    if not port.isdigit():
+        raise ConfigError([Fault(message="no address", given=arguments.listen, allowed="HOST:PORT")])
+    server = WitnessServer(ledger, (host.strip("[]"), int(port)))
+    server.start()
+    print(f"witness at {server.url}, remembers in {arguments.store}", flush=True)
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        server.stop()
+    ledger.close()
     return 0
 
 
@@ -71,5 +98,25 @@ def add_audit_commands(commands: Any) -> None:
     )
     proof.add_argument("--record", type=Path, metavar="FILE", help="where to write the record")
     proof.set_defaults(run=_prove)
+
+    witness = under.add_parser(
+        "witness",
+        help="be a witness for other machines' trails",
+        description="Serves a witness (c2sp.org/tlog-witness): signs a checkpoint when it continues what it signed "
+        "before, and remembers it in STORE/checkpoints, which `audit verify --against` takes. For tests and "
+        "small sites; it speaks plain HTTP, so put TLS in front of it.",
+    )
+    witness.add_argument("--store", required=True, type=Path, metavar="DIR", help="where it remembers")
+    witness.add_argument(
+        "--key", required=True, action="append", metavar="KEY",
+        help="public key of a trail: a verifier key, or a file with it or PEM; may be given several times",
+    )  # fmt: skip
+    witness.add_argument(
+        "--listen", default="127.0.0.1:8555", metavar="HOST:PORT", help="where it listens (default: %(default)s)"
+    )
+    witness.add_argument(
+        "--signing-key", type=Path, metavar="FILE", help="its own private key (default: one made in DIR)"
+    )
+    witness.set_defaults(run=_witness)
 
     add_trail_commands(under)

@@ -91,6 +91,10 @@ class TenantRouting(Protocol):
         """As that of `TenantDirectory`."""
         ...
 
+    def knows(self, tenant: str) -> bool:
+        """Whether the tenant is registered (still): of one that is not, nobody can say where it may go."""
+        ...
+
     def region(self, tenant: str) -> str | None:
         """Where the tenant's telemetry must stay."""
         ...

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,15 +32,26 @@ from otelwarden.core import (
     Runtime,
     SensitiveHit,
     SensitiveScanner,
+    Signal,
     run_in_child_after_fork,
 )
 from otelwarden.failover import EndpointPool, FailoverConfig
 from otelwarden.pipeline.settings import Settings
-from otelwarden.redaction import Detector, Mask, RedactionConfig, RedactionPolicy, Scanner, catalogue
+from otelwarden.redaction import (
+    Allowance,
+    Detector,
+    Mask,
+    RedactionConfig,
+    RedactionPolicy,
+    Rule,
+    Scanner,
+    catalogue,
+)
 from otelwarden.redaction.scanner import join_texts
 from otelwarden.tenancy import TenancyConfig, TenantRegistry
 
 _CARD: Final = "PAYMENT_CARD"
+_ADDRESS: Final = "IP_ADDRESS"
 _NOBODYS_KEYS: Final = ("zq.probe.one", "Yx_probe", "http.probe.7")
 """Names that no list of exceptions has a reason to name, one by one; who lets all of them pass lets any pass."""
 
@@ -47,15 +59,24 @@ _READS: Final = 10
 _BETWEEN_READS: Final = 0.02  # seconds
 
 
+@cache
+def _sure_detectors() -> tuple[Detector, ...]:
+    """The detectors of the catalogue that are sure of what they find: a doubtful hit is no evidence."""
+    return tuple(detector for detector in catalogue() if detector.confidence == "high")
+
+
+@cache
+def _catalogue_scanner() -> Scanner:
+    """The scanner of these; compiling their patterns takes a while, and threads may share it."""
+    return Scanner(_sure_detectors())
+
+
 class CatalogueScanner:
     """Looks for everything that the catalogue and the policies know, whatever a policy would do about it."""
 
     def __init__(self, policies: Sequence[RedactionPolicy] = ()) -> None:
-        detectors: dict[str, Detector] = {detector.id: detector for detector in catalogue()}
-        for policy in policies:
-            for detector in policy.detectors:
-                detectors.setdefault(detector.id, detector)
-        self._scanner = Scanner(tuple(detectors.values()))
+        own = {detector.id: detector for policy in policies for detector in policy.detectors if not detector.catalogued}
+        self._scanner = Scanner((*_sure_detectors(), *own.values())) if own else _catalogue_scanner()
 
     @property
     def entities(self) -> frozenset[str]:
@@ -71,8 +92,13 @@ class CatalogueScanner:
         for number, (key, _) in enumerate(fields):
             if key and (detectors := self._scanner.detectors_of_key(key)):
                 self._scanner.scan_under_key(joined, number, detectors, hits)
-        found = (self._scanner.detectors[hit.detector] for hit in hits)
-        return sorted({SensitiveHit(hit.text, each.entity, each.group) for hit, each in zip(hits, found, strict=True)})
+        found = set()
+        for hit in hits:
+            detector = self._scanner.detectors[hit.detector]
+            if detector.entity == _ADDRESS and joined.data[joined.starts[hit.text] + hit.end :][:1] == b"/":
+                continue  # a network: what a policy makes of an address when it generalises it
+            found.add(SensitiveHit(hit.text, detector.entity, detector.group))
+        return sorted(found)
 
 
 def configuration_of(settings: Settings) -> Configuration:
@@ -129,26 +155,29 @@ def _plain(value: Any) -> Any:
 
 def policy_facts(policy: RedactionPolicy) -> PolicyFacts:
     """What a policy really does about each kind of data that the catalogue knows."""
-    by_entity: dict[str, set[str]] = {}
+    by_entity: dict[str, list[Detector]] = {}
     groups: dict[str, set[str]] = {}
-    for detector in catalogue():
-        by_entity.setdefault(detector.entity, set()).add(detector.id)
+    for detector in _sure_detectors():
+        by_entity.setdefault(detector.entity, []).append(detector)
         groups.setdefault(detector.group, set()).add(detector.entity)
+    acting = {signal: [rule for rule in policy.rules if _acts_always(rule, signal)] for signal in SIGNALS}
     covered = {
-        entity: frozenset(signal for signal in SIGNALS if detectors <= _acted_on(policy, signal))
+        entity: frozenset(
+            signal
+            for signal, rules in acting.items()
+            if all(any(rule.is_about(detector) for rule in rules) for detector in detectors)
+        )
         for entity, detectors in by_entity.items()
     }
-    cards = by_entity.get(_CARD, set())
     masks = [
         rule.action
         for rule in policy.rules
-        if isinstance(rule.action, Mask) and rule.detectors is not None and rule.detectors & cards
+        if isinstance(rule.action, Mask) and any(rule.is_about(detector) for detector in by_entity.get(_CARD, ()))
     ]
-    allowed = policy.allowed_keys
     return PolicyFacts(
         covered=covered,
         groups={group: frozenset(entities) for group, entities in groups.items()},
-        exempts_everything=allowed is not None and all(allowed.match(key) for key in _NOBODYS_KEYS),
+        exempts_everything=any(_exempts_any_key(allowance) for allowance in policy.allowances),
         kept_of_cards=(
             max((mask.keep_first for mask in masks), default=0),
             max((mask.keep_last for mask in masks), default=0),
@@ -156,13 +185,14 @@ def policy_facts(policy: RedactionPolicy) -> PolicyFacts:
     )
 
 
-def _acted_on(policy: RedactionPolicy, signal: str) -> set[str]:
-    """The detectors on whose hits some rule acts, whoever the tenant is and whatever the key."""
-    acted: set[str] = set()
-    for rule in policy.rules:
-        if rule.keys is None and rule.tenants is None and (rule.signals is None or signal in rule.signals):
-            acted |= rule.detectors or frozenset()
-    return acted
+def _acts_always(rule: Rule, signal: Signal) -> bool:
+    """Whether a rule changes what it is about, whoever the tenant is and wherever it stands."""
+    everywhere = rule.tenants is None and (rule.signals is None or signal in rule.signals)
+    return everywhere and not rule.has_conditions and not rule.stands_beside
+
+
+def _exempts_any_key(allowance: Allowance) -> bool:
+    return allowance.keys is not None and all(allowance.keys.match(key) for key in _NOBODYS_KEYS)
 
 
 def scanner_of(settings: Settings) -> SensitiveScanner:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from otelwarden.audit.checkpoints import ORIGIN, Checkpoint, is_torn, signature_fault, split_notes
@@ -130,20 +129,8 @@ def _known_keys(
     elif isinstance(public_key, Ed25519PublicKey):
         keys = [VerifyingKey(public_key)]
     else:
-        keys = [_read_key(public_key)]
+        keys = [VerifyingKey.read(public_key)]
     return {key.key_id: key for key in keys}
-
-
-def _read_key(public_key: str | os.PathLike[str]) -> VerifyingKey:
-    text = os.fspath(public_key)
-    file = ""
-    if "+" not in text or Path(text).exists():
-        file, text = text, Path(text).read_text(encoding="ascii", errors="replace")
-    try:
-        return VerifyingKey.parse(text)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        allowed = "a C2SP verifier key, or PEM with an Ed25519 public key"
-        raise ConfigError([Fault(file=file, message=f"no public key: {error}", allowed=allowed)]) from error
 
 
 def _read_outside(file: Path, keys: Mapping[str, VerifyingKey]) -> Outside:

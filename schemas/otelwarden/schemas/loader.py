@@ -65,7 +65,11 @@ def acceptor(name: str, definition: str) -> Callable[[Any], bool]:
     That one says what is wrong; where there are thousands of values, nearly all of them right, this is asked first.
     """
     whole = load_schema(name)
-    check = fastjsonschema.compile({"$defs": whole["$defs"], "$ref": f"#/$defs/{definition}"}, use_default=False)
+    check = fastjsonschema.compile(
+        {"$defs": whole["$defs"], "$ref": f"#/$defs/{definition}"},
+        handlers={"": lambda uri: load_schema(uri.removesuffix(_SUFFIX))},
+        use_default=False,
+    )
 
     def accepts(value: Any) -> bool:
         try:
