@@ -16,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from otelwarden.audit import AuditTrail
 from otelwarden.compliance import Assessment, Assessor, Result
 from otelwarden.core import Runtime, use_tenant
 from otelwarden.pipeline import Warden, configure, load_settings
@@ -76,7 +77,7 @@ def document(receiver: FaultyReceiver) -> dict[str, Any]:
             ],
             "regions": ["eu"],
             "retention": {"traces": "30d", "logs": "30d", "metrics": "400d", "audit": "2560d"},
-            "inventory": ["tenant.*", "http.*", "note", "code.*", "otel.*", "otelwarden.*"],
+            "inventory": ["tenant.*", "http.*", "note", "code.*", "otel.*", "otelwarden.*", "error.*"],
             "min_free_bytes": "1MiB",
         },
         "service": {
@@ -100,7 +101,8 @@ class Service:
     directory: Path
     document: dict[str, Any]
     work: Callable[[Warden], None] = field(default=lambda warden: ordinary_work(warden))
-    environment: dict[str, str] = field(default_factory=dict)
+    flush: bool = True
+    open_trails: list[AuditTrail] = field(default_factory=list)
 
     @property
     def file(self) -> Path:
@@ -126,7 +128,8 @@ class Service:
         warden = self.start()
         try:
             self.work(warden)
-            warden.force_flush(10)
+            if self.flush:
+                warden.force_flush(10)
         finally:
             warden.shutdown(10)
 
@@ -137,10 +140,11 @@ class Service:
         runtime = Runtime() if clock is None else Runtime(clock=clock)
         return open_assessor(settings, settings.compliance, runtime=runtime)
 
-    def prepare(self) -> Assessor:
-        """What people do before: an approval, their word for controls, an assessment before this one."""
+    def prepare(self, *, approved: bool = True) -> Assessor:
+        """What people do before: an approval, and their word for controls."""
         assessor = self.assessor()
-        assessor.approve(author="ada", approver="grace", reference="CHG-1")
+        if approved:
+            assessor.approve(author="ada", approver="grace", reference="CHG-1")
         for control in ATTESTED:
             assessor.set_control(control, "verified", evidence="minutes of the meeting", actor="grace")
         return assessor
@@ -184,7 +188,10 @@ def log(warden: Warden, logger: logging.Logger, text: str, **extra: Any) -> None
 @pytest.fixture
 def service(tmp_path: Path, receiver: FaultyReceiver) -> Iterator[Service]:
     receiver.clear_fault()
-    yield Service(tmp_path, document(receiver))
+    made = Service(tmp_path, document(receiver))
+    yield made
+    for trail in made.open_trails:
+        trail.close()
     receiver.clear_fault()
 
 

@@ -29,6 +29,7 @@ from otelwarden.compliance import (
     render_report,
 )
 from otelwarden.compliance.assessment import as_document
+from otelwarden.compliance.findings import EXCEPTIONS
 from otelwarden.compliance.reports.words import moment, percent, setting, to_do
 from otelwarden.core import ConfigError, Fault, GovernanceEvent, Runtime, parse_duration
 from otelwarden.pipeline import Settings, load_settings
@@ -245,7 +246,8 @@ def _show_finding(arguments: argparse.Namespace) -> int:
 def _exception(finding: ComplianceFinding) -> str:
     if not finding.approver:
         return ""
-    return f"{finding.reason}; {finding.approver} answers for it until {moment(finding.expires_ns)}"
+    until = "until" if finding.status in EXCEPTIONS else "and it ended on"
+    return f"{finding.reason}; {finding.approver} answers for it {until} {moment(finding.expires_ns)}"
 
 
 def _decide(arguments: argparse.Namespace) -> int:

@@ -89,7 +89,7 @@ class ComplianceFinding:
     approver: str = ""
     reason: str = ""
     expires_ns: int = 0
-    """When the exception ends; 0 without one."""
+    """When the exception ends; 0 without one. One that has ended is kept until somebody decides again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -296,7 +296,8 @@ class _Taking:
             )
             ended = known.status in EXCEPTIONS and known.expires_ns <= self._now_ns
             if known.status is Status.RESOLVED or ended:
-                again = replace(again, status=Status.REOPENED, approver="", reason="", expires_ns=0)
+                # An exception that ended stays on record until somebody decides again.
+                again = replace(again, status=Status.REOPENED)
             yield from self._keep(again, known.status.value)
         passed = {
             key

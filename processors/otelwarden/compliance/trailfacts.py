@@ -32,7 +32,7 @@ class TrailFacts:
     exports: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Signal and what became of it (`delivered`, `failed`, `handed_on`) -> items."""
     incomplete: int = 0
-    """Records that do not say who did what, when and with which outcome."""
+    """Records that do not say who did what, why, and with which outcome."""
     first_incomplete: int | None = None
     """The sequence of the first of them."""
     backwards_ns: int = 0
@@ -91,7 +91,7 @@ class _Pass:
                 backwards = max(backwards, before - time_ns)
             else:
                 latest[stream] = time_ns
-            if not texts[2] or not texts[3] or not texts[4] or not texts[1]:
+            if not all(texts[1:6]):
                 self._note_incomplete(record[0])
             if first_ns is None or time_ns < first_ns:
                 first_ns = time_ns
