@@ -9,7 +9,7 @@ from typing import Final, TextIO
 
 _CODES: Final = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35}
 _ESCAPE: Final = re.compile(r"\x1b\[[0-9;]*m")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+_CONTROL: Final = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x1a\x1c-\x1f\x7f-\x9f]")
 _WIDTH: Final = 16
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from otelwarden.compliance.reports.words import WORDS, categories, moment, percent, setting, to_do, unattended
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
+_SPACE: Final = re.compile(r"\s+")
 _MARKS: Final[Mapping[str, str]] = {
     "pass": "✅",
     "warn": "⚠️",
@@ -21,7 +22,7 @@ _MARKS: Final[Mapping[str, str]] = {
 
 def escaped(text: str) -> str:
     """A text that means nothing to Markdown or HTML, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+    return _SPECIAL.sub(r"\\\1", _SPACE.sub(" ", str(text)))
 
 
 def _code(text: str) -> str:
