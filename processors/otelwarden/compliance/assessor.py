@@ -94,7 +94,7 @@ class Assessor:
             ConfigError: a framework is not configured, or the findings cannot be written.
         """
         chosen = self._chosen(frameworks)
-        assessment = assess(self._gather(), chosen, self.checks, id=_new_id())
+        assessment = assess(self.gather(), chosen, self.checks, id=_new_id())
         self._tell(self.store.record(assessment), actor)
         failures = sum(each.count(Result.FAIL) for each in assessment.frameworks)
         self._record("assessment_made", assessment.result.value, target=assessment.id, count=failures, actor=actor)
@@ -122,7 +122,8 @@ class Assessor:
                 raise ConfigError(f"the framework {name} is not configured; configured are {', '.join(known)}")
         return tuple(known[name] for name in dict.fromkeys(wanted)) or self.frameworks
 
-    def _gather(self) -> Evidence:
+    def gather(self) -> Evidence:
+        """Everything that checks may look at, as it is now."""
         self._sources.settle()
         return self._live(self._trails())
 
