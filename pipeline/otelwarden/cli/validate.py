@@ -1,4 +1,4 @@
-"""`otelwarden validate`: what is wrong with a configuration, for people."""
+"""`otelwarden validate`: what is wrong with a configuration."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 def add_commands(commands: Any) -> None:
     """Adds `validate` to the command line."""
-    parser = commands.add_parser(
+    check = commands.add_parser(
         "validate",
         help="say what is wrong with a configuration",
         description="Says everything that is wrong with configuration files, and starts nothing. "
         "Exit code: 0 all good, 1 faults were found.",
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.set_defaults(run=_validate)
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    check.set_defaults(run=_validate)
