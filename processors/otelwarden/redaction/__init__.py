@@ -6,7 +6,7 @@ from otelwarden.redaction.config import RedactionConfig
 from otelwarden.redaction.document import Document, Edits, Unscannable
 from otelwarden.redaction.logs import RedactionLogRecordExporter, RedactionLogRecordProcessor
 from otelwarden.redaction.metrics import RedactionMetricReader
-from otelwarden.redaction.policy import KeyGlobs, PolicySource, RedactionPolicy, Rule
+from otelwarden.redaction.policy import BUILT_IN, KeyGlobs, PolicySource, RedactionPolicy, Rule
 from otelwarden.redaction.redactor import Redaction, Redactor
 from otelwarden.redaction.scanner import Hit, Scanner
 from otelwarden.redaction.spans import RedactionSpanExporter, RedactionSpanProcessor
@@ -14,6 +14,7 @@ from otelwarden.redaction.validators import VALIDATORS, Validator
 
 __all__ = [
     "ACTIONS",
+    "BUILT_IN",
     "DELETED",
     "VALIDATORS",
     "Action",
