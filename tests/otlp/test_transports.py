@@ -84,12 +84,27 @@ def test_each_answer_is_taken_for_what_it_is(
     outcome = send(transport, timeout=0.5)
     assert (outcome.verdict, outcome.code) == (verdict, codes[protocol == "http"])
     assert outcome.rejected == (3 if mode is FaultMode.PARTIAL else 0)
+    assert outcome.unconfirmed == (mode in (FaultMode.HANG, FaultMode.CLOSE))
     receiver.clear_fault()
     outcome = send(transport, timeout=5.0)
     deadline = time.monotonic() + 5
     while outcome.verdict is not Verdict.DELIVERED and time.monotonic() < deadline:
         outcome = send(transport)  # gRPC reconnects when it is ready to
     assert outcome.verdict is Verdict.DELIVERED
+
+
+def test_what_a_frozen_endpoint_has_not_read_is_taken_back(
+    connect: Callable[..., Transport], receiver: FaultyReceiver
+) -> None:
+    """Else it works on it when it thaws, while another endpoint has it too: a duplicate that need not be."""
+    transport, cancellation = connect(receiver), Cancellation()
+    assert send(transport).verdict is Verdict.DELIVERED
+    receiver.freeze()
+    outcome = transport.send("traces", bytes(32 << 20), timeout=0.5, cancellation=cancellation)
+    assert (outcome.verdict, outcome.unconfirmed) == (Verdict.RETRYABLE, True)
+    receiver.thaw()
+    assert send(connect(receiver)).verdict is Verdict.DELIVERED
+    assert [len(request.body) for request in receiver.requests() if request.accepted] == [0, 0]
 
 
 def test_exhaustion_is_an_overload_only_with_a_time(

@@ -111,7 +111,7 @@ def test_every_option_file_is_good() -> None:
         ),
         pytest.param(
             lambda d: d["processors"].update(quota={"default": {"metrics": {"rate": "5/s"}}}),
-            "/processors/quota/default/metrics",
+            "/processors/quota/default/metrics/rate",
             "",
             id="rate_on_metrics",
         ),

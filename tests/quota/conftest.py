@@ -36,9 +36,16 @@ class Directory:
     def __init__(self) -> None:
         self.generation = 1
         self._limits: dict[str, Any] = {}
+        self.plans: dict[str, str] = {}
 
     def limits(self, tenant: str) -> Any:
         return self._limits.get(tenant)
+
+    def plan(self, tenant: str) -> str | None:
+        return self.plans.get(tenant)
+
+    def time_zone(self, tenant: str) -> str | None:
+        return None
 
     def set(self, tenant: str, limits: Any) -> None:
         self._limits[tenant] = limits

@@ -7,7 +7,7 @@ import pytest
 
 from otelwarden.core import LOGS, METRICS, TRACES, ConfigError
 from otelwarden.quota import MemoryStore, QuotaConfig, QuotaLimiter, SignalLimits, TenantLimits, Usage
-from otelwarden.quota.gcra import GcraBucket
+from otelwarden.quota.gcra import GcraMeter
 
 LIMITS = TenantLimits(traces=SignalLimits(rate=10, burst=5), logs=SignalLimits(rate=2))
 
@@ -115,18 +115,14 @@ class TestBounds:
         """As when a finalizer ends a span while this thread evicts its tenant."""
 
         class Store(MemoryStore):
-            def bucket(self, tenant, signal, limit, *, max_debt):
-                made = Reentrant(limit, max_debt=max_debt, clock=clock)
-                made.tenant = tenant
-                return made
+            def meter(self, key, limit):
+                return Reentrant(key, limit, clock=clock)
 
-        class Reentrant(GcraBucket):
-            tenant = ""
-
-            def close_if_full(self):
-                closed = super().close_if_full()
+        class Reentrant(GcraMeter):
+            def close_if_idle(self):
+                closed = super().close_if_idle()
                 if closed:
-                    assert limiter.allow(self.tenant, LOGS)
+                    assert limiter.allow(self.key.tenant, LOGS)
                 return closed
 
         limiter = QuotaLimiter(QuotaConfig(default=LIMITS), store=Store(), clock=clock, runtime=runtime, max_tenants=1)

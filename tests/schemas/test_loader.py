@@ -170,7 +170,7 @@ def test_everything_is_told_at_once_and_items_of_a_list_in_their_order() -> None
         (
             {"default": {"traces": {"rate": [1]}}},
             "quota",
-            ("/default/traces/rate", "wrong type", [1], "string or number"),
+            ("/default/traces/rate", "wrong type", [1], "string or number or null"),
         ),
     ],
     ids=["no alternative has the type", "the alternative of the type", "the types of a $ref", "several types"],

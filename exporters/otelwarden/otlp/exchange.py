@@ -11,6 +11,7 @@ import contextlib
 import queue
 import socket
 import ssl
+import struct
 import threading
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,6 +19,8 @@ from typing import Final
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from otelwarden.core import suppress_instrumentation_in_this_thread
+
+_DISCARD: Final = struct.pack("ii", 1, 0)  # linger, for 0 seconds
 
 MAX_ANSWER: Final = 4 << 20
 """Bytes; an answer larger than this is none of OTLP's."""
@@ -47,6 +50,8 @@ class Request:
     timeout: float
     """Seconds for each step; the sum is watched by the sender."""
     done: threading.Event = field(default_factory=threading.Event)
+    sent: bool = False
+    """Whether anything of it may have left."""
     answer: Answer | None = None
     error: BaseException | None = None
 
@@ -76,8 +81,11 @@ class Connection:
         self._abandoned = True
         sock = self._http.sock
         if sock is not None:
-            # Not close(): only a shutdown wakes the thread that reads.
             with contextlib.suppress(OSError):
+                # What has not left is thrown away when the thread closes: else the system would go on delivering it to
+                # a frozen endpoint, which would take, when it thaws, what another has by then.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD)
+                # Not close(): only a shutdown wakes the thread that reads.
                 sock.shutdown(socket.SHUT_RDWR)
         self._requests.put(None)
 
@@ -105,6 +113,7 @@ class Connection:
         if self._abandoned:
             raise ConnectionFailed("abandoned")
         self._http.sock.settimeout(request.timeout)
+        request.sent = True
         self._http.request("POST", request.path, request.body, request.headers, preload_content=False)
         response = self._http.getresponse()
         try:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
@@ -31,23 +32,50 @@ _OPTIONS: Final = (
     # Channels of one process share connections, and their backoff, unless told not to.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),
+    # For the time that gRPC then gives a connection on which nothing is acknowledged (TCP_USER_TIMEOUT). The pings, of
+    # which servers allow one in five minutes, come too late to matter.
+    ("grpc.keepalive_time_ms", 600_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
 )
+_GRACE: Final = 0.02
+"""Seconds after its deadline that a request may take to end.
+
+One whose bytes a frozen endpoint does not read never ends, for gRPC waits with it until they are written.
+"""
+
 _BROKEN: Final = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 """After these the next request gets a new channel: the old one fails at once for as long as gRPC waits to reconnect, so
 an endpoint that is back would look dead."""
 
-_CANCELLED: Final = Outcome(verdict=Verdict.CANCELLED, code="cancelled", answered=False)
+_CONNECTION_LOST: Final = ("Stream removed", "Socket closed", "Connection reset", "Broken pipe", "GOAWAY")
+"""What gRPC says of a connection that broke under a request; it has no code for it beside UNAVAILABLE."""
+
+_OVERDUE: Final = Outcome(
+    verdict=Verdict.RETRYABLE, code="DEADLINE_EXCEEDED", message="overdue", answered=False, unconfirmed=True
+)
+_CANCELLED: Final = Outcome(verdict=Verdict.CANCELLED, code="cancelled", answered=False, unconfirmed=True)
 
 
 class _Channel:
-    """A channel, how many requests are on it, and whether it is to be closed after the last of them."""
+    """A channel, how many requests are on it, and whether it is to be closed after the last of them.
 
-    __slots__ = ("channel", "requests", "retired")
+    `hangs` says that a request was given up on it: closing it then waits until the connection is given up too.
+    """
+
+    __slots__ = ("channel", "hangs", "requests", "retired")
 
     def __init__(self, channel: grpc.Channel) -> None:
         self.channel = channel
         self.requests = 0
-        self.retired = False
+        self.retired = self.hangs = False
+
+    def close(self) -> None:
+        """Closes it, without waiting for a connection that hangs."""
+        if not self.hangs:
+            self.channel.close()
+            return
+        with contextlib.suppress(RuntimeError):  # the interpreter ends, and the connection with it
+            threading.Thread(target=self.channel.close, name="otelwarden-otlp-grpc", daemon=True).start()
 
 
 class GrpcTransport:
@@ -107,9 +135,9 @@ class GrpcTransport:
                 metadata=tuple({**self._headers, **headers}.items()),
                 compression=self._compression,
             )
-            outcome = _wait(future, cancellation)
+            outcome = _wait(future, cancellation, timeout + _GRACE)
         finally:
-            self._give_back(used, broken=outcome.code in _BROKEN)
+            self._give_back(used, outcome)
         return outcome
 
     def _take_channel(self) -> _Channel:
@@ -119,14 +147,15 @@ class GrpcTransport:
             self._current.requests += 1
             return self._current
 
-    def _give_back(self, used: _Channel, *, broken: bool) -> None:
+    def _give_back(self, used: _Channel, outcome: Outcome) -> None:
         with self._lock:
             used.requests -= 1
-            if broken:
+            used.hangs = used.hangs or outcome is _OVERDUE or outcome is _CANCELLED
+            if outcome.code in _BROKEN:
                 self._retire(used)
             unused = used.retired and used.requests == 0
         if unused:
-            used.channel.close()
+            used.close()
 
     def _retire(self, channel: _Channel) -> None:
         channel.retired = True
@@ -152,13 +181,16 @@ class GrpcTransport:
             self._retire(current)
             unused = current.requests == 0
         if unused:
-            current.channel.close()
+            current.close()
 
 
-def _wait(future: Any, cancellation: Cancellation) -> Outcome:
+def _wait(future: Any, cancellation: Cancellation, timeout: float) -> Outcome:
     with cancellation.interrupting(future.cancel):
         try:
-            return judge_answer(future.result(), "OK")
+            return judge_answer(future.result(timeout), "OK")
+        except grpc.FutureTimeoutError:
+            future.cancel()
+            return _OVERDUE
         except grpc.FutureCancelledError:
             return _CANCELLED
         except grpc.RpcError as error:
@@ -184,4 +216,6 @@ def _judge(error: Any) -> Outcome:
         retry_after=seconds,
         # gRPC itself makes these up when there is no connection, or no answer in time.
         answered=code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"),
+        unconfirmed=code in ("DEADLINE_EXCEEDED", "CANCELLED")
+        or (code == "UNAVAILABLE" and any(text in details for text in _CONNECTION_LOST)),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -97,10 +98,12 @@ class HttpTransport:
         failure = request.error  # before we cut the connection, which is an error of our own making
         connection.abandon()
         if cancellation.cancelled:
-            return _CANCELLED
-        if failure is None or _timed_out(failure):
-            return _TIMEOUT
-        return _no_answer(failure, Verdict.RETRYABLE)
+            outcome = _CANCELLED
+        elif failure is None or _timed_out(failure):
+            outcome = _TIMEOUT
+        else:
+            outcome = _no_answer(failure, Verdict.RETRYABLE)
+        return replace(outcome, unconfirmed=request.sent)
 
     def _take(self, origin: str) -> Connection:
         with self._lock:

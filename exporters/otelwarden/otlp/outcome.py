@@ -39,6 +39,8 @@ class Outcome:
     """Seconds that the endpoint wants to be left alone; None when it did not say."""
     answered: bool = True
     """Whether the endpoint itself gave an answer; False for refused connections, timeouts and the like."""
+    unconfirmed: bool = False
+    """Whether it may have taken the request all the same: it was sent to it, and the answer was lost or late."""
 
 
 MAX_MESSAGE = 200

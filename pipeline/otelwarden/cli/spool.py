@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from otelwarden.cli.table import table
 from otelwarden.failover import Endpoint, FailoverConfig, SpoolConfig, StreamReport, drain, inspect
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def _list(arguments: argparse.Namespace) -> int:
         print("nothing waits")
         return 0
     head = ("STREAM", "OWNER", "BATCHES", "ITEMS", "BYTES", "OLDEST", "TENANTS")
-    print(_table([head, *(_row(report) for report in reports)]), end="")
+    print(table([head, *(_row(report) for report in reports)]), end="")
     return 0
 
 
@@ -75,18 +75,11 @@ def _drain(arguments: argparse.Namespace) -> int:
             here = balance.dropped.get("left_in_spool", 0)
             dropped = sum(balance.dropped.values()) - here
             rows.append((signal, str(balance.received), str(balance.forwarded), str(dropped), str(here)))
-        print(_table(rows), end="")
+        print(table(rows), end="")
     return 1 if left or lost else 0
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in rows
-    )
-
-
-def add_spool_commands(commands: Any) -> None:
+def add_commands(commands: Any) -> None:
     """Adds `spool` and what is under it to the command line."""
     spool = commands.add_parser("spool", help="look into a spool, or empty it", description="What waits on disk.")
     under: Commands = spool.add_subparsers(title="commands", required=True, metavar="COMMAND")

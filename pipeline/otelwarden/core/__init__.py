@@ -19,7 +19,18 @@ from otelwarden.core.batcher import BatchConfig, Batcher
 from otelwarden.core.batching import FairBatchLogRecordProcessor, FairBatchSpanProcessor
 from otelwarden.core.chain import counts_its_losses, flush_within, shutdown_within
 from otelwarden.core.clock import SYSTEM_CLOCK, Clock, SystemClock
-from otelwarden.core.context import TENANT_KEY, get_tenant, set_tenant, use_tenant
+from otelwarden.core.context import (
+    MAX_TOKEN,
+    NO_TOKEN,
+    TENANT_KEY,
+    TOKEN_KEY,
+    Token,
+    get_tenant,
+    set_tenant,
+    set_token,
+    use_tenant,
+    use_token,
+)
 from otelwarden.core.copies import (
     UNCHANGED,
     GovernedEvent,
@@ -60,8 +71,12 @@ from otelwarden.core.protocols import (
     UNATTRIBUTED,
     ContextResolver,
     Identity,
+    KeyRing,
+    SubjectKey,
+    SubjectKeys,
     TenantDirectory,
     TenantResolver,
+    TenantRouting,
 )
 from otelwarden.core.runtime import TENANT_ATTRIBUTE, Decision, Runtime, default_runtime
 from otelwarden.core.selfmetrics import publish_self_metrics
@@ -88,20 +103,24 @@ from otelwarden.core.state import (
     state_of,
 )
 from otelwarden.core.threshold import probability_of, randomness_of, threshold_of, with_threshold
-from otelwarden.core.units import parse_bytes, parse_duration, parse_rate
+from otelwarden.core.units import parse_byte_rate, parse_bytes, parse_duration, parse_rate
+from otelwarden.core.watcher import Reloadable, WatchedFile, Watcher
 
 __all__ = [
     "BAGGAGE_KEY",
     "DROP_ON_ERROR",
     "LOGS",
     "MAX_DOCUMENT",
+    "MAX_TOKEN",
     "METRICS",
     "NO_ATTRIBUTES",
+    "NO_TOKEN",
     "OTHER_TENANTS",
     "SIGNALS",
     "SYSTEM_CLOCK",
     "TENANT_ATTRIBUTE",
     "TENANT_KEY",
+    "TOKEN_KEY",
     "TRACES",
     "UNATTRIBUTED",
     "UNCHANGED",
@@ -131,6 +150,7 @@ __all__ = [
     "Identity",
     "Item",
     "ItemState",
+    "KeyRing",
     "Ledger",
     "LogStageExporter",
     "LogStageProcessor",
@@ -141,15 +161,22 @@ __all__ = [
     "OtelwardenError",
     "PeriodicLog",
     "PointTransform",
+    "Reloadable",
     "Runtime",
     "Signal",
     "SpanStageExporter",
     "SpanStageProcessor",
     "SpanState",
     "SpanTransform",
+    "SubjectKey",
+    "SubjectKeys",
     "SystemClock",
     "TenantDirectory",
     "TenantResolver",
+    "TenantRouting",
+    "Token",
+    "WatchedFile",
+    "Watcher",
     "bare_attributes",
     "begin_log",
     "begin_span",
@@ -173,6 +200,7 @@ __all__ = [
     "links_of",
     "map_metrics",
     "map_points",
+    "parse_byte_rate",
     "parse_bytes",
     "parse_document",
     "parse_duration",
@@ -188,6 +216,7 @@ __all__ = [
     "schema_faults",
     "set_state",
     "set_tenant",
+    "set_token",
     "shutdown_within",
     "size_of",
     "size_of_attributes",
@@ -199,6 +228,7 @@ __all__ = [
     "threshold_of",
     "total",
     "use_tenant",
+    "use_token",
     "with_attributes",
     "with_threshold",
 ]

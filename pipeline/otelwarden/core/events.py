@@ -41,6 +41,8 @@ class GovernanceEvent(NamedTuple):
     """Digest of the configuration in force, so that a decision can be judged by the rules of its time."""
     target: str = ""
     """The object of a decision that is not about items: an endpoint, a file, a key id. Never a value."""
+    actor: str = ""
+    """Who decided, as `user:<id>` or `service:<id>`; empty where the component did by itself."""
 
 
 Observer: TypeAlias = Callable[[GovernanceEvent], None]

@@ -5,7 +5,7 @@ Components never import each other. What one tells another travels as a `Governa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from opentelemetry.context.context import Context
@@ -72,4 +72,83 @@ class TenantDirectory(Protocol):
 
     def limits(self, tenant: str) -> Mapping[str, Any] | None:
         """The limits that the tenant's own settings give, as written; None for a tenant without any."""
+        ...
+
+    def plan(self, tenant: str) -> str | None:
+        """The plan whose limits the tenant has where it has none of its own; None for none."""
+        ...
+
+    def time_zone(self, tenant: str) -> str | None:
+        """IANA name of the zone in which the tenant's days begin; None for UTC."""
+        ...
+
+
+class TenantRouting(Protocol):
+    """Answers for where a tenant's telemetry may go, and what goes with it. None everywhere: nothing is said."""
+
+    @property
+    def generation(self) -> int:
+        """As that of `TenantDirectory`."""
+        ...
+
+    def knows(self, tenant: str) -> bool:
+        """Whether the tenant is registered (still): of one that is not, nobody can say where it may go."""
+        ...
+
+    def region(self, tenant: str) -> str | None:
+        """Where the tenant's telemetry must stay."""
+        ...
+
+    def destinations(self, tenant: str) -> Sequence[str] | None:
+        """Names of the endpoints that its telemetry may be sent to."""
+        ...
+
+    def headers(self, tenant: str) -> Mapping[str, str] | None:
+        """Headers, or gRPC metadata, that requests with its telemetry carry."""
+        ...
+
+
+class KeyRing(Protocol):
+    """Secret keys by id. Which one is current may change at any moment; what older ones made can still be read."""
+
+    @property
+    def current_id(self) -> str:
+        """Id of the key that new things are made with."""
+        ...
+
+    def key(self, key_id: str) -> bytes | None:
+        """The 32 bytes of a key; None when it is not (or no longer) there."""
+        ...
+
+
+class SubjectKey(NamedTuple):
+    """The key of one person's data."""
+
+    id: str
+    """Names the key and tells nothing about the person."""
+    key: bytes
+    """32 bytes."""
+
+
+class SubjectKeys(Protocol):
+    """A key for each person, so that destroying it erases what was encrypted with it, wherever that is by now."""
+
+    def key_for(self, tenant: str, subject: str) -> SubjectKey:
+        """The key of a person's data, made when there is none; durable before it is answered.
+
+        Raises:
+            OSError: it could not be kept.
+        """
+        ...
+
+    def key(self, key_id: str) -> bytes | None:
+        """The 32 bytes of a key; None when it was destroyed or never was."""
+        ...
+
+    def destroy(self, tenant: str, subject: str) -> str | None:
+        """Destroys the key of a person's data for good.
+
+        Returns:
+            The id of the key; None when there was none.
+        """
         ...

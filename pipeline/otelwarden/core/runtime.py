@@ -95,6 +95,7 @@ class Runtime:
         trace_id: int = 0,
         span_id: int = 0,
         target: str = "",
+        actor: str = "",
     ) -> None:
         """Counts a decision and tells the observers; see `GovernanceEvent` for the arguments.
 
@@ -115,6 +116,7 @@ class Runtime:
             span_id,
             self.config_digest,
             target,
+            actor,
         )
         # An observer that logs into a pipeline which drops the record would be told of that, and so on for ever.
         depth = getattr(self._telling, "depth", 0)

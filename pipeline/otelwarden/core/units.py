@@ -25,6 +25,7 @@ BYTES: Final = {
 """Bytes in each unit of size: SI prefixes and IEC 60027-2 prefixes mean what they say."""
 
 _QUANTITY: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", re.ASCII)
+_BYTE_RATE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?\s*[A-Za-z]*)\s*/\s*([a-z]+)\s*", re.ASCII)
 _RATE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*/\s*([a-z]+)\s*", re.ASCII)
 
 
@@ -86,3 +87,22 @@ def parse_rate(value: str | int | float) -> float:
     if match is None or match[2] not in DURATIONS:
         raise _refuse("rate", value, allowed)
     return _number("rate", float(match[1]) / DURATIONS[match[2]], allowed)
+
+
+def parse_byte_rate(value: str | int | float) -> float:
+    """Bytes a second: of a text like `5MiB/s`, `300kB/m`, or a bare number a second.
+
+    Raises:
+        ConfigError: it is none of these, negative or not finite.
+    """
+    allowed = f"a number of bytes ({', '.join(BYTES)}), a slash and a unit of time: " + ", ".join(DURATIONS)
+    if not isinstance(value, str):
+        return _number("rate of bytes", value, allowed)
+    match = _BYTE_RATE.fullmatch(value)
+    if match is None or match[2] not in DURATIONS:
+        raise _refuse("rate of bytes", value, allowed)
+    try:
+        amount = parse_bytes(match[1])
+    except ConfigError:
+        raise _refuse("rate of bytes", value, allowed) from None
+    return _number("rate of bytes", amount / DURATIONS[match[2]], allowed)

@@ -27,11 +27,13 @@ from otelwarden.core import (
     METRICS,
     TENANT_ATTRIBUTE,
     TRACES,
+    ConfigError,
     ContextResolver,
     FairBatchLogRecordProcessor,
     FairBatchSpanProcessor,
     Runtime,
     TenantResolver,
+    TenantRouting,
     publish_self_metrics,
     sampler_of_environment,
 )
@@ -52,8 +54,11 @@ from otelwarden.quota import (
     QuotaMetricReader,
     QuotaSampler,
     QuotaSpanProcessor,
+    open_store,
 )
 from otelwarden.redaction import (
+    LivePolicy,
+    ProcessorArchive,
     RedactionConfig,
     RedactionLogRecordExporter,
     RedactionMetricReader,
@@ -108,6 +113,11 @@ class Builder:
         registry: TenantRegistry = self.parts.registry
         return registry
 
+    def _directory(self) -> TenantRouting | None:
+        """What failover may ask about tenants; None where no file names any and nobody resolves them."""
+        known = self._settings.tenants is not None or self._settings.find("tenancy") is not None
+        return self._registry() if known else None
+
     def _tenancy(self, pipeline: PipelineSettings) -> Tenancy | None:
         name = pipeline.processors.get("tenancy")
         if name is None:
@@ -127,7 +137,12 @@ class Builder:
             return None
         if name not in self._made:
             config: QuotaConfig = self._settings.components[name]
-            self._made[name] = QuotaLimiter(config, directory=self._registry(), runtime=self._runtime)
+            try:
+                store = open_store(config.store, self._runtime)
+            except ConfigError as error:
+                pointer = f"/processors/{name.replace('/', '~1')}/store"
+                raise ConfigError(fault.within(pointer, file=self._settings.file) for fault in error.faults) from None
+            self._made[name] = QuotaLimiter(config, directory=self._registry(), store=store, runtime=self._runtime)
             self.parts.limiters.append(self._made[name])
         limiter: QuotaLimiter = self._made[name]
         return limiter
@@ -137,15 +152,38 @@ class Builder:
         name = pipeline.processors.get("redaction")
         if name is None:
             return None
-        config: RedactionConfig = self._settings.components[name]
         if name not in self._made:
-            self._made[name] = config.load_policy()
-        return {
-            "policy": self._made[name],
-            "on_error": config.on_error,
-            "max_value_length": config.max_value_length,
-            "runtime": self._runtime,
-        }
+            config: RedactionConfig = self._settings.components[name]
+            exporters = {
+                archive: self._archive(each.exporter) for archive, each in config.archives.items() if each.exporter
+            }
+            policy = config.live_policy(runtime=self._runtime)
+            if isinstance(policy, LivePolicy):
+                self.parts.policies.append(policy)
+            self._made[name] = {
+                "policy": policy,
+                "on_error": config.on_error,
+                "options": config.options(runtime=self._runtime, exporters=exporters),
+                "runtime": self._runtime,
+            }
+        arguments: dict[str, Any] = self._made[name]
+        return arguments
+
+    def _archive(self, exporter: str) -> ProcessorArchive:
+        """An archive that items leave through, on batches of its own."""
+        config, runtime = self._settings.components[exporter], self._runtime
+        if exporter not in self._made and config.endpoints:
+            self._made[exporter] = EndpointPool(config=config, runtime=runtime)
+        pool = self._made.get(exporter)
+        spans = FailoverSpanExporter(config=config, pool=pool, runtime=runtime)
+        logs = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime)
+        metrics = FailoverMetricExporter(config=config, pool=pool, runtime=runtime)
+        for each in (spans, logs, metrics):
+            self._keep(each)
+        of_spans = FairBatchSpanProcessor(spans, runtime=runtime)
+        of_logs = FairBatchLogRecordProcessor(logs, runtime=runtime)
+        self.parts.archives += (of_spans, of_logs, metrics)
+        return ProcessorArchive(spans=of_spans, logs=of_logs, metrics=metrics.export)
 
     def _trail(self, pipeline: PipelineSettings) -> AuditTrail | None:
         name = pipeline.processors.get("audit")
@@ -181,7 +219,7 @@ class Builder:
     def _build_traces(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime)
+        failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: SpanExporter = failover
         if (trail := self._trail(pipeline)) is not None:
@@ -204,7 +242,7 @@ class Builder:
     def _build_logs(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime)
+        failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: LogRecordExporter = failover
         if (trail := self._trail(pipeline)) is not None:
@@ -228,7 +266,7 @@ class Builder:
     def _build_metrics(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime)
+        exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(exporter)
         # A reader sees a collection after those around it have. Any: proxies, of which only `isinstance` knows.
         reader: Any = PeriodicExportingMetricReader(exporter, export_interval_millis=pipeline.interval * 1e3)

@@ -51,12 +51,12 @@ DEFAULT_DOCUMENT: Final[Mapping[str, Any]] = {
 """What runs without a file: personal data and secrets redacted, usage counted, the standard OTLP environment as the one
 endpoint. No tenant is known, so any that the application names passes."""
 
-_CONFIGS: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
-    "tenancy": TenancyConfig.from_mapping,
-    "quota": QuotaConfig.from_mapping,
-    "redaction": RedactionConfig.from_mapping,
-    "audit": AuditConfig.from_mapping,
-    "failover": FailoverConfig.from_mapping,
+_CONFIGS: Final[Mapping[str, Callable[[Mapping[str, Any], Path], Any]]] = {
+    "tenancy": lambda block, base: TenancyConfig.from_mapping(_absolute_paths(block, base)),
+    "quota": lambda block, base: QuotaConfig.from_mapping(_absolute_paths(block, base)),
+    "redaction": lambda block, base: RedactionConfig.from_mapping(block, base=base),
+    "audit": lambda block, base: AuditConfig.from_mapping(_absolute_paths(block, base)),
+    "failover": lambda block, base: FailoverConfig.from_mapping(_absolute_paths(block, base)),
 }
 
 
@@ -162,6 +162,7 @@ class _Reader:
         service = self._document["service"]
         tenants = self._document.get("tenants")
         components = {**self._components("processors"), **self._components("exporters")}
+        self._check_archives(components)
         return Settings(
             file=self._file,
             digest=digest_of(self._document),
@@ -179,10 +180,18 @@ class _Reader:
         for name, block in (self._document.get(section) or {}).items():
             kind = name.partition("/")[0]
             try:
-                found[name] = _CONFIGS[kind](_absolute_paths(block, self._base))
+                found[name] = _CONFIGS[kind](block, self._base)
             except ConfigError as error:
                 self._adopt(error, f"/{section}/{name.replace('/', '~1')}")
         return found
+
+    def _check_archives(self, components: Mapping[str, Any]) -> None:
+        for name, config in components.items():
+            if isinstance(config, RedactionConfig):
+                for archive, each in config.archives.items():
+                    if each.exporter is not None:
+                        pointer = f"/processors/{name.replace('/', '~1')}/archives/{archive}/exporter"
+                        self._check_reference(each.exporter, "exporters", pointer)
 
     def _adopt(self, error: ConfigError, pointer: str) -> None:
         """Takes over what a component says of its block; faults in other files keep their place."""
@@ -237,17 +246,11 @@ class _Reader:
 
 
 def _absolute_paths(block: Any, base: Path, key: str = "") -> Any:
-    """The block with the paths in it relative to the directory of the file: `path`, `*_file`, `witness`, policies."""
+    """The block with the paths in it relative to the directory of the file: `path`, `*_file`, `witness`."""
     if isinstance(block, Mapping):
         return {name: _absolute_paths(value, base, name) for name, value in block.items()}
-    if key == "policies" and isinstance(block, list):
-        return [str(base / each) if _is_path(each) else each for each in block]
     if isinstance(block, list):
         return [_absolute_paths(each, base) for each in block]
     if isinstance(block, str) and block and (key in ("path", "witness") or key.endswith("_file")):
         return str(base / block)
     return block
-
-
-def _is_path(policy: Any) -> bool:
-    return isinstance(policy, str) and ("/" in policy or policy.endswith((".yaml", ".yml", ".json")))

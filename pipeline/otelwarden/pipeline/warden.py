@@ -14,10 +14,11 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from otelwarden.audit import AuditTrail, TrailStats
 from otelwarden.core import Balance, Deadline, Decision, Runtime
-from otelwarden.failover import EndpointPool, EndpointStats, Spool, SpoolStats
+from otelwarden.failover import EndpointPool, EndpointStats, FailoverMetricExporter, Spool, SpoolStats
 from otelwarden.pipeline.handler import detach_handler
 from otelwarden.pipeline.settings import Settings
-from otelwarden.quota import QuotaLimiter, Usage
+from otelwarden.quota import LimitStatus, QuotaLimiter, Usage
+from otelwarden.redaction import LivePolicy
 from otelwarden.tenancy import TenantRegistry
 
 
@@ -35,6 +36,8 @@ class Stats:
     """Tenants in all and by status; None without tenancy and quota."""
     usage: tuple[Usage, ...]
     """What the quotas allowed and what was over them."""
+    limits: tuple[LimitStatus, ...]
+    """Every limit of every tenant that was met: what is used, what is left, and when a budget will run out."""
     endpoints: tuple[EndpointStats, ...]
     """State and counts of each endpoint."""
     spools: tuple[SpoolStats, ...]
@@ -65,6 +68,8 @@ class Parts:
     sdk_meter_provider: SdkMeterProvider | None = None
     meter_provider: MeterProvider | None = None
     handler: logging.Handler | None = None
+    archives: list[SpanProcessor | LogRecordProcessor | FailoverMetricExporter] = field(default_factory=list)
+    policies: list[LivePolicy] = field(default_factory=list)
 
 
 class Warden:
@@ -97,6 +102,7 @@ class Warden:
             errors=self.runtime.error_counts(),
             tenants=parts.registry.stats() if parts.registry is not None else None,
             usage=tuple(usage for limiter in parts.limiters for usage in limiter.usage()),
+            limits=tuple(status for limiter in parts.limiters for status in limiter.status()),
             endpoints=tuple(endpoint for pool in parts.pools for endpoint in pool.stats()),
             spools=tuple(spool.stats() for spool in parts.spools),
             trails=tuple(trail.stats() for trail in parts.trails),
@@ -122,6 +128,8 @@ class Warden:
             except Exception as error:  # the meter provider raises when a reader fails or is late
                 errors.record("force_flush", error)
                 done = False
+        for archive in parts.archives:
+            done = archive.force_flush(deadline.remaining_millis) is not False and done
         for trail in parts.trails:
             done = trail.flush(deadline) and done
         return done and not deadline.expired
@@ -162,6 +170,12 @@ def stop(parts: Parts, deadline: Deadline) -> None:
             attempt(provider.shutdown)
     if (meters := parts.sdk_meter_provider) is not None:
         attempt(lambda: meters.shutdown(deadline.remaining_millis))
+    for archive in parts.archives:
+        attempt(lambda each=archive: each.shutdown(deadline.remaining_millis))  # type: ignore[misc]
+    for policy in parts.policies:
+        attempt(policy.close)
+    for limiter in parts.limiters:
+        attempt(lambda each=limiter: each.close(deadline.remaining))  # type: ignore[misc]
     if (registry := parts.registry) is not None:
         attempt(registry.close)
     for trail in parts.trails:

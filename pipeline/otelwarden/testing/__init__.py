@@ -2,6 +2,7 @@
 
 from otelwarden.testing._journal import ReceivedRequest
 from otelwarden.testing._process import ReceiverError
+from otelwarden.testing.chaos import Fate, Incident, carry_out, fate_of, ordinary_faults
 from otelwarden.testing.clock import FakeClock
 from otelwarden.testing.faults import Fault, FaultMode
 from otelwarden.testing.received import ReceivedEvent, ReceivedLink, ReceivedLogRecord, ReceivedMetric, ReceivedSpan
@@ -13,13 +14,18 @@ from otelwarden.testing.sinks import (
     RecordingSpanExporter,
     RecordingSpanProcessor,
 )
+from otelwarden.testing.workloads import LogWorkload, MetricWorkload, SpanWorkload, Workload, arrived
 
 __all__ = [
     "EventRecorder",
     "FakeClock",
+    "Fate",
     "Fault",
     "FaultMode",
     "FaultyReceiver",
+    "Incident",
+    "LogWorkload",
+    "MetricWorkload",
     "ReceivedEvent",
     "ReceivedLink",
     "ReceivedLogRecord",
@@ -31,4 +37,10 @@ __all__ = [
     "RecordingLogRecordProcessor",
     "RecordingSpanExporter",
     "RecordingSpanProcessor",
+    "SpanWorkload",
+    "Workload",
+    "arrived",
+    "carry_out",
+    "fate_of",
+    "ordinary_faults",
 ]

@@ -3,13 +3,17 @@
 from otelwarden.audit.checkpoints import Checkpoint
 from otelwarden.audit.config import AuditConfig
 from otelwarden.audit.keys import SigningKey, VerifyingKey
+from otelwarden.audit.listing import StreamEntry, list_streams
 from otelwarden.audit.logs import AuditLogRecordExporter, AuditLogRecordProcessor
 from otelwarden.audit.metrics import AuditMetricReader
-from otelwarden.audit.reading import read_records
+from otelwarden.audit.proof import Proof, prove
+from otelwarden.audit.reading import last_records, read_records
 from otelwarden.audit.spans import AuditSpanExporter, AuditSpanProcessor
 from otelwarden.audit.trail import AuditTrail, TrailStats
 from otelwarden.audit.verdicts import Status, StreamVerdict, Verdict, exit_code, render
 from otelwarden.audit.verification import verify
+from otelwarden.audit.witness_ledger import WitnessLedger
+from otelwarden.audit.witness_server import WitnessServer
 
 __all__ = [
     "AuditConfig",
@@ -20,13 +24,20 @@ __all__ = [
     "AuditSpanProcessor",
     "AuditTrail",
     "Checkpoint",
+    "Proof",
     "SigningKey",
     "Status",
+    "StreamEntry",
     "StreamVerdict",
     "TrailStats",
     "Verdict",
     "VerifyingKey",
+    "WitnessLedger",
+    "WitnessServer",
     "exit_code",
+    "last_records",
+    "list_streams",
+    "prove",
     "read_records",
     "render",
     "verify",

@@ -7,6 +7,7 @@ from binascii import hexlify
 from collections.abc import Iterable
 from typing import Final
 
+from otelwarden.audit.merkle import Frontier
 from otelwarden.audit.records import Encoder, Entry
 from otelwarden.core import GovernanceEvent
 
@@ -24,21 +25,22 @@ class Batch:
     """Records on their way into a stream.
 
     Args:
-        sequence: of the first record.
-        previous: what it names as its predecessor.
+        tree: of the records before; the batch grows it, so it must be its own.
+        previous: what the first record names as its predecessor.
 
     Attributes:
-        leaves: the RFC 6962 leaf hash of each record.
+        tree: as it will be when everything that was taken is durable.
         sequence: of the record after the last.
         previous: what that one will name.
     """
 
-    __slots__ = ("_inputs", "leaves", "previous", "sequence")
+    __slots__ = ("_inputs", "_leaves", "previous", "sequence", "tree")
 
-    def __init__(self, sequence: int, previous: bytes) -> None:
-        self.sequence = sequence
+    def __init__(self, tree: Frontier, previous: bytes) -> None:
+        self.tree = tree
+        self.sequence = tree.size
         self.previous = previous
-        self.leaves: list[bytes] = []
+        self._leaves: list[bytes] = []
         self._inputs: list[bytes] = []  # of the leaf hash: 0x00 and the record
 
     def extend(self, entries: Iterable[Entry]) -> None:
@@ -50,7 +52,7 @@ class Batch:
 
     def _add(self, leaf_input: bytes) -> None:
         leaf = hashlib.sha256(leaf_input).digest()
-        self.leaves.append(leaf)
+        self._leaves.append(leaf)
         self._inputs.append(leaf_input)
         self.previous = hexlify(leaf[:PREVIOUS_BYTES])
         self.sequence += 1
@@ -59,10 +61,10 @@ class Batch:
         """Adds one record for each event: `extend` in one loop, at half the cost."""
         sequence, previous = self.sequence, self.previous
         sha256, known, fixed = hashlib.sha256, encoder.known, encoder.fixed
-        add_leaf, add_input = self.leaves.append, self._inputs.append
+        add_leaf, add_input = self._leaves.append, self._inputs.append
         for event in events:
-            time_ns, component, action, reason, tenant, signal, count, trace_id, span_id, digest, target = event
-            body = known.get((component, action, reason, tenant, signal, digest, target)) or fixed(event)
+            time_ns, component, action, reason, tenant, signal, count, trace_id, span_id, digest, target, actor = event
+            body = known.get((component, action, reason, tenant, signal, digest, target, actor)) or fixed(event)
             if trace_id:
                 leaf_input = _TRACED % (sequence, time_ns, previous, body, count, trace_id, span_id)
             else:
@@ -79,8 +81,10 @@ class Batch:
         return [leaf_input[1:] for leaf_input in self._inputs]
 
     def take(self) -> bytes:
-        """The bytes to store of the records added since the last call."""
+        """The bytes to store of the records added since the last call; the tree takes them in."""
         inputs, self._inputs = self._inputs, []
+        leaves, self._leaves = self._leaves, []
+        self.tree.extend(leaves)
         if not inputs:
             return b""
         # A record is ASCII without control characters, so each zero byte is the start of one, and can be made the line

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -104,18 +105,71 @@ class Reader:
         return block
 
 
+def lines_between(stream: Path, first: int, end: int) -> Iterator[list[bytes]]:
+    """The records of a stream from number `first` up to `end`, not included, some at a time.
+
+    It reads no segment before the one that `first` is in; when records are missing it ends early.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    parts = segments(stream)
+    begin = max((i for i, part in enumerate(parts) if part.first <= first), default=0)
+    reader = Reader(parts[begin:])
+    offset = parts[begin].first if parts else 0
+    for block in reader.blocks():
+        start = offset + block.first
+        if start >= end:
+            return
+        if lines := block.lines[max(0, first - start) : end - start]:
+            yield lines
+
+
 def read_records(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
-    """The records of a trail, or of one stream of it, as they stand there; nothing is verified.
+    """The records of a trail in the order of their times, or those of one stream; nothing is verified.
 
     What is no JSON, as the end of a stream may be whose process was killed, is left out.
 
     Raises:
         OSError: a file cannot be read.
     """
-    for stream in stream_directories(Path(path)):
-        for block in Reader(segments(stream)).blocks():
-            for line in block.lines:
-                try:
-                    yield json.loads(line)
-                except ValueError:
-                    continue
+    return heapq.merge(*map(_records, stream_directories(Path(path))), key=_time)
+
+
+def last_records(path: str | os.PathLike[str], count: int) -> list[dict[str, Any]]:
+    """The last `count` records of a trail by their times; reads no more of each stream than that takes.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    found = [event for stream in stream_directories(Path(path)) for event in _last_of(stream, count)]
+    found.sort(key=_time)
+    return found[-count:] if count else []
+
+
+def _records(stream: Path) -> Iterator[dict[str, Any]]:
+    for block in Reader(segments(stream)).blocks():
+        yield from _parsed(block.lines)
+
+
+def _last_of(stream: Path, count: int) -> list[dict[str, Any]]:
+    lines: list[bytes] = []
+    for part in reversed(segments(stream)):
+        lines = part.path.read_bytes().split(b"\n")[:-1] + lines
+        if len(lines) >= count:
+            break
+    return list(_parsed(lines[-count:])) if count else []
+
+
+def _parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and "time" in event:
+            yield event
+
+
+def _time(event: dict[str, Any]) -> int:
+    return int(event["time"])

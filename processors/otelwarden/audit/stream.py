@@ -148,7 +148,7 @@ class Stream:
         """A batch that follows what is durable; several may be begun, but only one can be committed."""
         if self._segment.length >= self._segment_bytes:
             self._next_segment()
-        return Batch(self.size, self._previous)
+        return Batch(self._tree.copy(), self._previous)
 
     def write(self, batch: Batch) -> None:
         """Writes what is in the batch, and keeps the batch open; raises as `commit`."""
@@ -163,7 +163,7 @@ class Stream:
         """
         self.write(batch)
         self._segment.sync()
-        self._tree.extend(batch.leaves)
+        self._tree = batch.tree
         self._previous = batch.previous
 
     def undo(self) -> None:

@@ -1,24 +1,37 @@
 """How much telemetry each tenant may send."""
 
-from otelwarden.quota.config import QuotaConfig, SignalLimits, TenantLimits
+from otelwarden.quota.amounts import Amount, Budgets
+from otelwarden.quota.config import QuotaConfig
 from otelwarden.quota.limiter import QuotaLimiter, Usage
+from otelwarden.quota.limits import MetricLimits, SignalLimits, TenantLimits
 from otelwarden.quota.logs import QuotaLogRecordProcessor
+from otelwarden.quota.meters import BudgetLimit, LimitStatus, Meter, MeterKey, RateLimit
 from otelwarden.quota.metrics import QuotaMetricReader
 from otelwarden.quota.sampler import QuotaSampler
 from otelwarden.quota.spans import QuotaSpanProcessor
-from otelwarden.quota.store import Bucket, MemoryStore, Store
+from otelwarden.quota.store import MemoryStore, Store, open_store
+from otelwarden.quota.storeconfig import StoreConfig
 
 __all__ = [
-    "Bucket",
+    "Amount",
+    "BudgetLimit",
+    "Budgets",
+    "LimitStatus",
     "MemoryStore",
+    "Meter",
+    "MeterKey",
+    "MetricLimits",
     "QuotaConfig",
     "QuotaLimiter",
     "QuotaLogRecordProcessor",
     "QuotaMetricReader",
     "QuotaSampler",
     "QuotaSpanProcessor",
+    "RateLimit",
     "SignalLimits",
     "Store",
+    "StoreConfig",
     "TenantLimits",
     "Usage",
+    "open_store",
 ]

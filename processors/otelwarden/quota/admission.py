@@ -27,7 +27,7 @@ import threading
 from typing import Final
 
 from otelwarden.core import Count, threshold_of
-from otelwarden.quota.config import SignalLimits
+from otelwarden.quota.meters import RateLimit
 
 _WINDOW: Final = 0.1
 _SMOOTHING: Final = 1.0
@@ -69,7 +69,7 @@ class Admission:
         self._kept_before = self._lost_before = self._unbidden_before = 0
         self._charged = 0.0
 
-    def decide(self, now_ns: int, limit: SignalLimits, randomness: int, share: float = 1.0) -> tuple[bool, int]:
+    def decide(self, now_ns: int, limit: RateLimit, randomness: int, share: float = 1.0) -> tuple[bool, int]:
         """Whether a trace is kept, and the threshold of its randomness that says so.
 
         Args:
@@ -89,9 +89,9 @@ class Admission:
                 self._charged += size
             return keep, threshold
 
-    def _probability(self, now_ns: int, limit: SignalLimits) -> float:
+    def _probability(self, now_ns: int, limit: RateLimit) -> float:
         size = self._spans / self._traces
-        capacity = max(float(limit.burst_items), _TRACES_IN_CAPACITY * size)
+        capacity = max(float(limit.burst), _TRACES_IN_CAPACITY * size)
         self._level = min(capacity, self._level + (now_ns - self._level_at) / 1e9 * limit.rate)
         self._level_at = now_ns
         elapsed = (now_ns - self._window_at) / 1e9
@@ -126,10 +126,10 @@ class Admission:
         self._charged += missing
         self._level -= missing + came_unbidden
 
-    def is_full(self, now_ns: int, limit: SignalLimits | None) -> bool:
+    def is_full(self, now_ns: int, limit: RateLimit | None) -> bool:
         """Whether forgetting this would lose no more than estimates."""
         if limit is None or self._level == math.inf:
             return True
         with self._lock:
             level = self._level + (now_ns - self._level_at) / 1e9 * limit.rate
-            return level >= max(limit.burst_items, _TRACES_IN_CAPACITY * self._spans / self._traces)
+            return level >= max(limit.burst, _TRACES_IN_CAPACITY * self._spans / self._traces)

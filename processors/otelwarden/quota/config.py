@@ -1,160 +1,20 @@
-"""How much telemetry a tenant may send: limits, their defaults, and what happens beyond them."""
+"""The configuration of quota: defaults and plans, what happens beyond them, and where what was used is kept."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
-from otelwarden.core import LOGS, TRACES, ConfigError, Fault, Signal, parse_rate, schema_faults
+from otelwarden.core import ConfigError, Fault, schema_faults
+from otelwarden.quota.limits import SignalLimits, TenantLimits
+from otelwarden.quota.storeconfig import StoreConfig
 
 Overflow: TypeAlias = Literal["drop", "observe"]
 
 OVERFLOWS: Final[tuple[Overflow, ...]] = ("drop", "observe")
-LIMITED_SIGNALS: Final[tuple[Signal, ...]] = (TRACES, LOGS)
 DEFAULT_MIN_DEBT: Final = 1000
-
-_NO_METRICS: Final = (
-    "metrics have no rate: they never lose a measurement; limits on their cardinality will come instead"
-)
-_RATE_ALLOWED: Final = "more than 0 items a second, like 500/s, 3000/m or 0.5/s"
-_BURST_ALLOWED: Final = "a whole number of items, at least 1"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignalLimits:
-    """The limit on one signal of one tenant.
-
-    Raises:
-        ConfigError: a field is out of range; lists every such field, with pointers like `/rate`.
-    """
-
-    rate: float
-    """Items per second; more than 0."""
-    burst: int | None = None
-    """Items that may come at once after a pause, at least 1; None for one second of the rate, at least 1."""
-
-    def __post_init__(self) -> None:
-        faults = [*_rate_faults(self.rate), *_burst_faults(self.burst)]
-        if faults:
-            raise ConfigError(faults)
-
-    @property
-    def burst_items(self) -> int:
-        """The burst in force, in items."""
-        return max(1, math.floor(self.rate)) if self.burst is None else self.burst
-
-    @classmethod
-    def from_mapping(cls, settings: Mapping[str, Any], *, over: SignalLimits | None = None) -> SignalLimits:
-        """The limit that `settings` gives, field by field over another one.
-
-        Args:
-            settings: `{"rate": "500/s", "burst": 2000}`; rates as `core.parse_rate` reads them.
-            over: what a field is taken from that `settings` leaves out.
-
-        Raises:
-            ConfigError: with everything that is wrong, and a pointer to each.
-        """
-        faults = [
-            Fault(pointer=f"/{key}", message="unknown key", given=key, allowed="burst, rate")
-            for key in settings
-            if key not in ("rate", "burst")
-        ]
-        rate: Any = over.rate if over is not None else None
-        if "rate" in settings:
-            rate = _read_rate(settings["rate"], faults)
-        elif over is None:
-            faults.append(Fault(message="missing key `rate`", allowed=_RATE_ALLOWED))
-        burst = settings.get("burst", over.burst if over is not None else None)
-        faults += _burst_faults(burst)
-        if faults:
-            raise ConfigError(faults)
-        return cls(rate=rate, burst=burst)
-
-
-def _read_rate(given: Any, faults: list[Fault]) -> float:
-    try:
-        rate = parse_rate(given)
-    except ConfigError as error:
-        faults += [fault.within("/rate") for fault in error.faults]
-        return 1.0
-    faults += _rate_faults(rate)
-    return rate
-
-
-def _rate_faults(rate: Any) -> list[Fault]:
-    number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
-    if number and math.isfinite(rate) and rate > 0:
-        return []
-    return [Fault(pointer="/rate", message="not a rate that lets anything pass", given=rate, allowed=_RATE_ALLOWED)]
-
-
-def _burst_faults(burst: Any) -> list[Fault]:
-    if burst is None or (isinstance(burst, int) and not isinstance(burst, bool) and burst >= 1):
-        return []
-    return [Fault(pointer="/burst", message="not a burst", given=burst, allowed=_BURST_ALLOWED)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TenantLimits:
-    """The limits on all signals of one tenant; a signal without one may send as much as it likes."""
-
-    traces: SignalLimits | None = None
-    """Limit on spans."""
-    logs: SignalLimits | None = None
-    """Limit on log records."""
-
-    def of(self, signal: Signal) -> SignalLimits | None:
-        """The limit on `signal`; None for none."""
-        if signal == TRACES:
-            return self.traces
-        return self.logs if signal == LOGS else None
-
-    @classmethod
-    def from_mapping(cls, settings: Mapping[str, Any], *, over: TenantLimits | None = None) -> TenantLimits:
-        """The limits that `settings` gives, field by field over others.
-
-        Args:
-            settings: `{"traces": {"rate": "500/s", "burst": 2000}, "logs": {...}}`.
-            over: what is taken from where `settings` is silent.
-
-        Raises:
-            ConfigError: with everything that is wrong, and a pointer to each.
-        """
-        faults: list[Fault] = []
-        limits: dict[Signal, SignalLimits] = {}
-        for signal in settings:
-            if signal == "metrics":
-                faults.append(Fault(pointer="/metrics", message=_NO_METRICS, given=settings[signal]))
-            elif signal not in LIMITED_SIGNALS:
-                faults.append(Fault(pointer=f"/{signal}", message="unknown key", given=signal, allowed="logs, traces"))
-        for signal in LIMITED_SIGNALS:
-            try:
-                limit = signal_limits(settings, signal, over)
-            except ConfigError as error:
-                faults += [fault.within(f"/{signal}") for fault in error.faults]
-            else:
-                if limit is not None:
-                    limits[signal] = limit
-        if faults:
-            raise ConfigError(faults)
-        return cls(traces=limits.get(TRACES), logs=limits.get(LOGS))
-
-
-def signal_limits(settings: Mapping[str, Any], signal: Signal, over: TenantLimits | None) -> SignalLimits | None:
-    """The limit on one signal that a tenant's `settings` give, field by field over `over`; None for none.
-
-    Raises:
-        ConfigError: with everything that is wrong with this signal's limit, and a pointer relative to it.
-    """
-    default = over.of(signal) if over is not None else None
-    if signal not in settings:
-        return default
-    given = settings[signal]
-    if not isinstance(given, Mapping):
-        raise ConfigError([Fault(message="wrong type", given=given, allowed="a mapping of rate and burst")])
-    return SignalLimits.from_mapping(given, over=default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,13 +25,17 @@ class QuotaConfig:
         ConfigError: a field is out of range.
     """
 
-    default: TenantLimits = TenantLimits()
-    """Limits of every tenant, for each field that the tenant's own limits do not give; none: unlimited."""
+    default: TenantLimits = field(default_factory=TenantLimits)
+    """Limits of every tenant, for each field that neither its plan nor its own limits give; none: unlimited."""
+    plans: Mapping[str, TenantLimits] = field(default_factory=dict)
+    """Named limits, each laid over the default; a tenant names its plan."""
     overflow: Overflow = "drop"
     """What happens over a limit: `drop`, or `observe`: count what would have been dropped and let it pass."""
     max_debt: int | None = None
     """Spans by which traces that the sampler kept may overdraw their tenant's limit, so that they stay whole; None
     for as many as the burst, at least 1,000."""
+    store: StoreConfig = field(default_factory=StoreConfig)
+    """Where it is kept what was used."""
 
     def __post_init__(self) -> None:
         faults = []
@@ -184,10 +48,42 @@ class QuotaConfig:
             faults.append(Fault(pointer="/max_debt", message="not a debt", given=self.max_debt, allowed=allowed))
         if faults:
             raise ConfigError(faults)
+        object.__setattr__(self, "plans", MappingProxyType(dict(self.plans)))
 
     def debt_items(self, limit: SignalLimits) -> int:
         """The debt in force beside `limit`, in items."""
         return max(limit.burst_items, DEFAULT_MIN_DEBT) if self.max_debt is None else self.max_debt
+
+    def limits_of(self, own: Any, plan: str | None = None, time_zone: str | None = None) -> TenantLimits:
+        """The limits of a tenant: its own over those of its plan, over the default, field by field.
+
+        Args:
+            own: `{"traces": {"rate": "500/s"}}`, as the tenant's settings have it; None for nothing.
+            plan: as the tenant's settings name it; of no concern where no plans are defined.
+            time_zone: of the tenant; None for that of its plan or of the default.
+
+        Raises:
+            ConfigError: with everything that is wrong, and a pointer to each.
+        """
+        limits, faults = self.default, []
+        if plan is not None and self.plans:
+            limits = self.plans.get(plan, limits)
+            if plan not in self.plans:
+                allowed = ", ".join(sorted(self.plans))
+                faults.append(Fault(pointer="/plan", message="unknown plan", given=plan, allowed=allowed))
+        try:
+            if own:
+                limits = TenantLimits.from_mapping(own, over=limits)
+        except ConfigError as error:
+            faults += [fault.within("/limits") for fault in error.faults]
+        try:
+            if time_zone is not None:
+                limits = replace(limits, time_zone=time_zone)
+        except ConfigError as error:
+            faults += error.faults
+        if faults:
+            raise ConfigError(faults)
+        return limits
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any] | None) -> QuotaConfig:
@@ -198,20 +94,35 @@ class QuotaConfig:
         """
         settings = {} if settings is None else settings
         faults: list[Fault] = []
-        default = TenantLimits()
-        given = settings.get("default", {}) if isinstance(settings, Mapping) else {}
-        if isinstance(given, Mapping):
-            try:
-                default = TenantLimits.from_mapping(given)
-            except ConfigError as error:
-                faults += [fault.within("/default") for fault in error.faults]
+        default, plans, store = TenantLimits(), {}, StoreConfig()
+        if isinstance(settings, Mapping):
+            default = _read(TenantLimits.from_mapping, settings.get("default"), "/default", faults) or default
+            given = settings.get("plans")
+            for name, limits in given.items() if isinstance(given, Mapping) else ():
+                read = _read(
+                    lambda each: TenantLimits.from_mapping(each, over=default), limits, f"/plans/{name}", faults
+                )
+                plans[name] = read or default
+            store = _read(StoreConfig.from_mapping, settings.get("store"), "/store", faults) or store
         found = {fault.pointer for fault in faults}
         # The schema knows keys and types, the code knows ranges and says more; each place is named once.
         faults += [fault for fault in schema_faults(settings, "quota") if fault.pointer not in found]
         if faults:
             raise ConfigError(faults)
         rest = {key: settings[key] for key in ("overflow", "max_debt") if key in settings}
-        return cls(default=default, **rest)
+        return cls(default=default, plans=plans, store=store, **rest)
+
+
+def _read(read: Any, given: Any, pointer: str, faults: list[Fault]) -> Any:
+    """What `read` makes of a part that is a mapping; None, and its faults noted, when it refuses."""
+    if not isinstance(given, Mapping):
+        return None
+    try:
+        return read(given)
+    except ConfigError as error:
+        escaped = pointer if pointer.count("/") < 3 else "/plans/" + pointer[7:].replace("~", "~0").replace("/", "~1")
+        faults += [fault.within(escaped) for fault in error.faults]
+        return None
 
 
 def _overflow_fault(given: object) -> Fault:

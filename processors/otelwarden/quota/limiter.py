@@ -1,9 +1,9 @@
-"""Decides whether an item is within its tenant's limit. Knows tenants, limits and buckets, nothing of OpenTelemetry."""
+"""Decides whether an item is within its tenant's limits. Knows tenants, limits and meters, nothing of OpenTelemetry."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from otelwarden.core import (
@@ -15,22 +15,24 @@ from otelwarden.core import (
     ConfigError,
     Count,
     Fault,
+    Item,
     Runtime,
     Signal,
     TenantDirectory,
     default_runtime,
     run_in_child_after_fork,
+    size_of,
     threshold_of,
 )
 from otelwarden.quota.admission import Admission
-from otelwarden.quota.config import QuotaConfig, SignalLimits, signal_limits
-from otelwarden.quota.store import Bucket, MemoryStore, Store
+from otelwarden.quota.config import QuotaConfig
+from otelwarden.quota.limits import ALL, MetricLimits, SignalLimits, TenantLimits
+from otelwarden.quota.meters import CLOSED, LimitStatus, MeterKey
+from otelwarden.quota.places import Place, Places, Terms
+from otelwarden.quota.store import MemoryStore, Store
 
 MAX_TENANTS: Final = 16_384
-"""Tenants with a bucket of their own, for each signal."""
-
-_EVICT_SHARE: Final = 8
-_EVICT_EVERY_NS: Final = 1_000_000_000
+"""Tenants with meters of their own, for each signal."""
 
 
 class Usage(NamedTuple):
@@ -39,9 +41,9 @@ class Usage(NamedTuple):
     tenant: str
     signal: Signal
     allowed: int
-    """Items that were within the limit."""
+    """Items that were within the limits."""
     over: int
-    """Items that were over the limit, dropped or not."""
+    """Items that were over a limit, dropped or not."""
 
 
 class _NoDirectory:
@@ -52,43 +54,30 @@ class _NoDirectory:
     def limits(self, tenant: str) -> Mapping[str, Any] | None:
         return None
 
+    def plan(self, tenant: str) -> str | None:
+        return None
 
-class _Place:
-    """A bucket, the generation of the directory that its limit was read from, and what the sampler knows."""
-
-    __slots__ = ("admission", "bucket", "generation", "take")
-
-    def __init__(self, bucket: Bucket, generation: int) -> None:
-        self.bucket = bucket
-        self.take = bucket.take
-        self.generation = generation
-        self.admission: Admission | None = None
-
-    def close_if_full(self, now_ns: int) -> bool:
-        known = self.admission
-        return (known is None or known.is_full(now_ns, self.bucket.limit)) and self.bucket.close_if_full()
-
-    def restart_after_fork(self) -> None:
-        self.bucket.restart_after_fork()
-        if self.admission is not None:
-            self.admission.restart_after_fork()
+    def time_zone(self, tenant: str) -> str | None:
+        return None
 
 
 class QuotaLimiter:
-    """Decides, for each tenant and signal, whether items are within the limit; exact under threads, 0.5 us.
+    """Decides, for each tenant and signal, whether items are within the limits; exact under threads, 0.5 us for a rate.
 
-    A tenant's own limits come from `directory`, field by field over the defaults, and are in force as soon as its
-    generation changes. Limits there that make no sense are counted as an error, and the last good ones stay.
+    A tenant's own limits come from `directory`, field by field over those of its plan and the defaults, and are in
+    force as soon as its generation changes. Limits there that make no sense are counted as an error, and the last good
+    ones stay.
 
-    State is bounded: when `max_tenants` have a bucket, full ones make room, since a full bucket is the same as none.
-    When none is full, the tenants beyond share one bucket under the default limit, so nobody's limit is ever reset.
+    State is bounded: when `max_tenants` have meters, idle ones make room, since one that is full is the same as none.
+    When none is idle, the tenants beyond share one set of meters under the default limits, so nobody's limit is ever
+    reset.
 
     Args:
         directory: None if no tenant has limits of its own.
         store: None for the memory of this process.
-        clock: only its monotonic time counts.
-        max_tenants: buckets for each signal.
-        runtime: counts refused limits; None for the one shared by all stages that are used by hand.
+        clock: of the memory store.
+        max_tenants: tenants with meters of their own, for each signal.
+        runtime: counts refused limits and hears of warnings; None for the one shared by all stages used by hand.
     """
 
     def __init__(
@@ -107,56 +96,74 @@ class QuotaLimiter:
         self._directory = directory or _NoDirectory()
         self._store = store or MemoryStore(clock=clock)
         self._monotonic_ns = clock.monotonic_ns
-        self._max_tenants = max_tenants
-        self._errors = (runtime or default_runtime()).errors("quota")
-        self._places: dict[Signal, dict[str, _Place]] = {signal: {} for signal in SIGNALS}
-        self._shared: dict[Signal, _Place] = {signal: self._new_place("", signal, None) for signal in SIGNALS}
-        self._next_eviction: dict[Signal, int] = dict.fromkeys(SIGNALS, 0)
-        self._gone: dict[Signal, tuple[int, int]] = dict.fromkeys(SIGNALS, (0, 0))
-        self._lock = threading.RLock()
+        self._runtime = runtime or default_runtime()
+        self._errors = self._runtime.errors("quota")
+        self._all = Places(self._store, self._terms, self._warn, max_tenants=max_tenants, clock=clock)
+        self._places: Mapping[Signal, dict[str, Place]] = self._all.by_signal
         run_in_child_after_fork(self._restart_after_fork)
 
-    def allow(self, tenant: str, signal: Signal, items: int = 1) -> bool:
-        """Takes `items` of the tenant's limit if they are within it. All or none are taken."""
+    # --- decisions
+
+    def allow(self, tenant: str, signal: Signal, items: int = 1, size: int = 0) -> bool:
+        """Takes items of the tenant's limits if they are within all of them. All or none are taken.
+
+        Args:
+            size: bytes of the items together, for limits on bytes.
+        """
+        return self.refusal(tenant, signal, items, size) is None
+
+    def overdraw(self, tenant: str, signal: Signal, items: int = 1, size: int = 0) -> bool:
+        """Takes items as `allow` does, but may go beyond a rate by up to `max_debt` items."""
+        return self.refusal(tenant, signal, items, size, True) is None
+
+    def refusal(self, tenant: str, signal: Signal, items: int = 1, size: int = 0, debt: bool = False) -> str | None:
+        """Takes items if all limits allow it.
+
+        Returns:
+            None when they were taken; else why not: `rate`, `budget`, `size` or `store_down`.
+        """
         try:
             place = self._places[signal][tenant]
         except KeyError:
-            return self._ask(tenant, signal, items, False)
+            return self._ask(tenant, signal, items, size, debt)
         if place.generation == self._directory.generation:
-            taken = place.take(items, False)
-            if taken is not None:
-                return taken
-        return self._ask(tenant, signal, items, False)
+            refusal = place.take(items, debt, size)
+            if refusal is not CLOSED:
+                return refusal
+        return self._ask(tenant, signal, items, size, debt)
 
-    def overdraw(self, tenant: str, signal: Signal, items: int = 1) -> bool:
-        """Takes `items` as `allow` does, but may go beyond the limit by up to `max_debt` items."""
-        # The same lines again: an argument that must be named would cost a sixth of the call.
+    def charge(self, tenant: str, signal: Signal, item: Item, debt: bool = False) -> str | None:
+        """Takes one span or log record as `refusal` does; its size is measured only where bytes are limited."""
+        # The lines of `refusal` again: calling it would cost a fifth of the decision.
         try:
             place = self._places[signal][tenant]
         except KeyError:
-            return self._ask(tenant, signal, items, True)
+            return self._ask(tenant, signal, 1, size_of(item), debt)
         if place.generation == self._directory.generation:
-            taken = place.take(items, True)
-            if taken is not None:
-                return taken
-        return self._ask(tenant, signal, items, True)
+            refusal = place.take(1, debt, size_of(item)) if place.counts_bytes else place.take(1, debt)
+            if refusal is not CLOSED:
+                return refusal
+        return self._ask(tenant, signal, 1, size_of(item), debt)
 
-    def _ask(self, tenant: str, signal: Signal, items: int, debt: bool) -> bool:
+    def _ask(self, tenant: str, signal: Signal, items: int, size: int, debt: bool) -> str | None:
         while True:
             place = self._place(tenant, signal)
-            taken = place.take(items, debt)
-            if taken is not None:
-                return taken
+            refusal = place.take(items, debt, size)
+            if refusal is not CLOSED:
+                return refusal
             # Closed by an eviction that has not forgotten it yet; perhaps of this very thread, below a finalizer.
-            self._forget(tenant, signal, place)
+            self._all.forget(tenant, signal, place)
+
+    # --- the sampler
 
     def admission_of(self, tenant: str) -> Admission:
-        """What decides which of the tenant's traces are kept; do not keep it: after an eviction it is another one."""
+        """The admission of the tenant's traces, whose counters the sampler ticks."""
         place = self._place(tenant, TRACES)
-        if place.admission is None:
-            with self._lock:
-                place.admission = place.admission or Admission(self._monotonic_ns())
-        return place.admission
+        admission = place.admission
+        if admission is None:
+            # Two threads may both make one; then the later is lost with a few ticks of its counters.
+            place.admission = admission = place.admission or Admission(self._monotonic_ns())
+        return admission
 
     def keep_trace(self, tenant: str, randomness: int, share: float = 1.0) -> tuple[bool, int, Count]:
         """Decides about a new trace of the tenant; see `Admission.decide`.
@@ -165,95 +172,93 @@ class QuotaLimiter:
             Whether it is kept, its sampling threshold, and the counter that each of its spans ticks.
         """
         admission = self.admission_of(tenant)
-        limit = self.limit_of(tenant, TRACES)
+        limit = self._place(tenant, TRACES).own_limit()
         if limit is None:
             return True, threshold_of(share), admission.kept
         keep, threshold = admission.decide(self._monotonic_ns(), limit, randomness, share)
         return keep, threshold, admission.kept if keep else admission.lost
 
+    # --- limits and what is left of them
+
+    def limits_of(self, tenant: str) -> TenantLimits:
+        """The limits of a tenant now in force: its own over its plan's over the default."""
+        return self._read_limits(tenant, self.config.default)
+
     def limit_of(self, tenant: str, signal: Signal) -> SignalLimits | None:
-        """The limit in force; None for none."""
-        return self._place(tenant, signal).bucket.limit
+        """The limits on one signal now in force; None for none."""
+        limits = self._place(tenant, signal).terms.own
+        return limits if limits is not None and limits.limits_anything else None
+
+    def cardinality_of(self, tenant: str) -> int | None:
+        """Active series that the tenant's metrics may have; None for any number."""
+        metrics: MetricLimits | None = self.limits_of(tenant).metrics
+        return metrics.cardinality if metrics is not None else None
 
     def level(self, tenant: str, signal: Signal) -> float | None:
-        """Items that may pass now, negative when overdrawn; None without a limit."""
-        return self._place(tenant, signal).bucket.level()
+        """Items that may pass now by the rate, negative when overdrawn; None without one."""
+        return self._place(tenant, signal).level()
 
     def usage(self) -> list[Usage]:
-        """What each tenant used so far; tenants that are not kept apart are summed up as `other`."""
-        with self._lock:
-            found = []
-            for signal, places in self._places.items():
-                found += [Usage(tenant, signal, p.bucket.allowed, p.bucket.over) for tenant, p in places.items()]
-                allowed, over = self._gone[signal]
-                shared = self._shared[signal].bucket
-                found.append(Usage(OTHER_TENANTS, signal, allowed + shared.allowed, over + shared.over))
-            return [usage for usage in found if usage.allowed or usage.over]
+        """What each tenant used so far; tenants that are not kept apart are summed up as `<other>`."""
+        found = [Usage(tenant, signal, allowed, over) for tenant, signal, allowed, over in self._all.counts()]
+        return [usage for usage in found if usage.allowed or usage.over]
 
-    def _place(self, tenant: str, signal: Signal) -> _Place:
-        """The tenant's place with the limit now in force, made if there is room, else the shared one."""
-        generation = self._directory.generation
-        place = self._places[signal].get(tenant)
-        if place is not None and place.generation == generation:
-            return place
-        with self._lock:
-            places = self._places[signal]
-            place = places.get(tenant)
-            if place is None:
-                if len(places) >= self._max_tenants and not self._evict(signal):
-                    return self._shared[signal]
-                place = places[tenant] = self._new_place(tenant, signal, generation)
-            elif place.generation != generation:
-                limit = self._read_limit(tenant, signal, place.bucket.limit)
-                if limit != place.bucket.limit:
-                    place.bucket.change(limit, self._max_debt(limit))
-                place.generation = generation
-            return place
+    def status(self) -> list[LimitStatus]:
+        """Every limit of every tenant that was met, and what is left of it."""
+        found = [meter.status() for meter in self._all.meters()]
+        return [each if each.tenant else replace(each, tenant=OTHER_TENANTS) for each in found]
 
-    def _new_place(self, tenant: str, signal: Signal, generation: int | None) -> _Place:
-        default = self.config.default.of(signal)
-        limit = default if generation is None else self._read_limit(tenant, signal, default)
-        bucket = self._store.bucket(tenant, signal, limit, max_debt=self._max_debt(limit))
-        return _Place(bucket, generation or 0)
+    def reconfigure(self, config: QuotaConfig) -> None:
+        """Sets other defaults and plans, in force with the next item of each tenant; what was taken stays taken.
 
-    def _read_limit(self, tenant: str, signal: Signal, last_good: SignalLimits | None) -> SignalLimits | None:
+        `overflow`, `max_debt` and `store` are those that the limiter began with.
+        """
+        self.config = QuotaConfig(
+            default=config.default,
+            plans=config.plans,
+            overflow=self.config.overflow,
+            max_debt=self.config.max_debt,
+            store=self.config.store,
+        )
+        self._all.outdate()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Gives back to the store what this process holds and did not use.
+
+        Args:
+            timeout: seconds.
+        """
+        self._store.close(timeout)
+
+    # --- how places are made
+
+    def _place(self, tenant: str, signal: Signal) -> Place:
+        return self._all.place(tenant, signal, self._directory.generation)
+
+    def _terms(self, tenant: str, signal: Signal, last_good: Terms | None) -> Terms:
+        """What holds for one signal of a tenant; no tenant stands for all that have no room."""
+        if not tenant:
+            limits = self.config.default
+        else:
+            limits = self._read_limits(tenant, last_good.limits if last_good is not None else self.config.default)
+        own = limits.of(signal)
+        debt = self.config.debt_items(own) if own is not None and own.rate is not None else 0
+        return Terms(limits, own, limits.of(ALL) if signal in SIGNALS[:2] else None, debt)
+
+    def _read_limits(self, tenant: str, last_good: TenantLimits) -> TenantLimits:
         try:
-            own = self._directory.limits(tenant)
-            return signal_limits(own or {}, signal, self.config.default)
+            directory = self._directory
+            return self.config.limits_of(directory.limits(tenant), directory.plan(tenant), directory.time_zone(tenant))
         except Exception as error:
             self._errors.record("limits", error)
             return last_good
 
-    def _max_debt(self, limit: SignalLimits | None) -> int:
-        return 0 if limit is None else self.config.debt_items(limit)
-
-    def _evict(self, signal: Signal) -> bool:
-        """Forgets full buckets, the longest known first, an eighth at most; whether there is room now."""
-        now = self._monotonic_ns()
-        if now < self._next_eviction[signal]:
-            return False
-        places = self._places[signal]
-        wanted = max(1, self._max_tenants // _EVICT_SHARE)
-        for tenant, place in list(places.items()):
-            if place.close_if_full(now):
-                self._forget(tenant, signal, place)
-                wanted -= 1
-                if wanted == 0:
-                    return True
-        # Nearly everyone is busy: looking again for each item of a newcomer would cost more than it finds.
-        self._next_eviction[signal] = now + _EVICT_EVERY_NS
-        return len(places) < self._max_tenants
-
-    def _forget(self, tenant: str, signal: Signal, closed: _Place) -> None:
-        with self._lock:
-            if self._places[signal].get(tenant) is closed:
-                del self._places[signal][tenant]
-                allowed, over = self._gone[signal]
-                self._gone[signal] = (allowed + closed.bucket.allowed, over + closed.bucket.over)
+    def _warn(self, key: MeterKey, level: int) -> None:
+        """Tells that a budget was used up to `level` percent."""
+        kind = f"{key.unit}/{key.kind}"
+        signal = "" if key.scope == ALL else key.scope
+        tenant = key.tenant or OTHER_TENANTS
+        self._runtime.emit("quota", "warn", f"budget_{level}", tenant=tenant, signal=signal, target=kind)
 
     def _restart_after_fork(self) -> None:
-        self._lock = threading.RLock()
-        self._gone = dict.fromkeys(SIGNALS, (0, 0))
-        for signal, places in self._places.items():
-            for place in [*places.values(), self._shared[signal]]:
-                place.restart_after_fork()
+        self._all.restart_after_fork()

@@ -15,14 +15,14 @@ from otelwarden.core import (
     item_ids,
 )
 from otelwarden.quota.limiter import QuotaLimiter
-from otelwarden.quota.spans import OVER_RATE
+from otelwarden.quota.spans import DROPS
 
 
 class QuotaLogRecordProcessor(LogStageProcessor):
-    """Drops log records over their tenant's rate, whether or not their trace is kept.
+    """Drops log records over their tenant's limits, whether or not their trace is kept.
 
     Args:
-        next_processor: gets the records within the limit.
+        next_processor: gets the records within the limits.
         limiter: shared with the other signals.
         on_error: what becomes of a record that could not be charged.
         resolver: whose a record is that no stage before this one has asked about.
@@ -41,19 +41,20 @@ class QuotaLogRecordProcessor(LogStageProcessor):
         super().__init__(
             next_processor, self._charge, component="quota", on_error=on_error, resolver=resolver, runtime=runtime
         )
-        self._allow = limiter.allow
+        self._take = limiter.charge
         self._observe = limiter.config.overflow == "observe"
 
     def _charge(self, record: ReadWriteLogRecord, state: ItemState) -> ReadWriteLogRecord | Drop:
-        if self._allow(state.tenant, LOGS):
+        refusal = self._take(state.tenant, LOGS, record)
+        if refusal is None:
             return record
         if not self._observe:
-            return OVER_RATE
+            return DROPS.get(refusal) or Drop(refusal)
         trace_id, span_id = item_ids(record)
         self._stage.runtime.emit(
             "quota",
             "would_drop",
-            OVER_RATE.reason,
+            refusal,
             tenant=state.tenant,
             signal=LOGS,
             trace_id=trace_id,

@@ -21,23 +21,24 @@ from otelwarden.core import (
     with_threshold,
 )
 from otelwarden.quota.limiter import QuotaLimiter
+from otelwarden.quota.meters import BUDGET, RATE, SIZE, STORE_DOWN
 from otelwarden.quota.recent import RecentTraces
 from otelwarden.quota.verdict import verdict_of
 
-OVER_RATE: Final = Drop("rate")
+DROPS: Final = {reason: Drop(reason) for reason in (RATE, BUDGET, SIZE, STORE_DOWN)}
 TRACE_CUT: Final = Drop("trace_cut")
 
 
 class QuotaSpanProcessor(SpanStageProcessor):
-    """Drops spans over their tenant's rate.
+    """Drops spans over their tenant's limits.
 
     Spans of traces that are not sampled pass uncharged. Spans of a trace that `QuotaSampler` decided about may overdraw
-    the limit up to `max_debt`, so that the trace stays whole. A span beyond that is dropped: as `trace_cut` if spans of
-    its trace passed before, else as `rate`. What still passes of such a trace has its `th` erased, since nobody knows
-    at which probability it was kept.
+    a rate up to `max_debt`, so that the trace stays whole. A span beyond that is dropped: as `trace_cut` if spans of
+    its trace passed before, else for what refused it: `rate`, `budget`, `size` or `store_down`. What still passes of
+    such a trace has its `th` erased, since nobody knows at which probability it was kept.
 
     Args:
-        next_processor: gets the spans within the limit.
+        next_processor: gets the spans within the limits.
         limiter: shared with the sampler and the other signals.
         on_error: what becomes of a span that could not be charged.
         resolver: whose a span is that no stage before this one has asked about.
@@ -56,8 +57,7 @@ class QuotaSpanProcessor(SpanStageProcessor):
         super().__init__(
             next_processor, self._charge, component="quota", on_error=on_error, resolver=resolver, runtime=runtime
         )
-        self._allow = limiter.allow
-        self._overdraw = limiter.overdraw
+        self._take = limiter.charge
         self._observe = limiter.config.overflow == "observe"
         self._passed = RecentTraces()
         self._cut = RecentTraces()
@@ -66,20 +66,19 @@ class QuotaSpanProcessor(SpanStageProcessor):
         if isinstance(state, SpanState) and not state.sampled:
             return span
         context: SpanContext = span.context
-        trace_id, charge = context.trace_id, self._allow
+        trace_id = context.trace_id
         verdict = verdict_of(context.trace_state)
-        if verdict is not None:
-            if verdict.reason is not None:
-                return span  # observed only: the sampler has said that it would have dropped the trace
-            charge = self._overdraw
-        if charge(state.tenant, TRACES):
+        if verdict is not None and verdict.reason is not None:
+            return span  # observed only: the sampler has said that it would have dropped the trace
+        refusal = self._take(state.tenant, TRACES, span, verdict is not None)
+        if refusal is None:
             self._passed.add(trace_id)
             return self._without_threshold(span, context) if self._cut.any and trace_id in self._cut else span
         if self._observe:
             self._stage.runtime.emit(
                 "quota",
                 "would_drop",
-                OVER_RATE.reason,
+                refusal,
                 tenant=state.tenant,
                 signal=TRACES,
                 trace_id=trace_id,
@@ -87,7 +86,7 @@ class QuotaSpanProcessor(SpanStageProcessor):
             )
             return span
         self._cut.add(trace_id)
-        return TRACE_CUT if trace_id in self._passed else OVER_RATE
+        return TRACE_CUT if trace_id in self._passed else DROPS.get(refusal) or Drop(refusal)
 
     def _without_threshold(self, span: ReadableSpan, context: SpanContext) -> ReadableSpan:
         if probability_of(context.trace_state) is None:

@@ -1,71 +1,73 @@
-"""Where the buckets are kept."""
+"""Where what was used is kept: the extension point, and the memory of this process."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Final, Protocol, TypeAlias, cast
 
-from otelwarden.core import SYSTEM_CLOCK, Clock, Signal
-from otelwarden.quota.config import SignalLimits
-from otelwarden.quota.gcra import GcraBucket
+from otelwarden.core import SYSTEM_CLOCK, Clock, ConfigError, Fault, Runtime
+from otelwarden.quota.budget import BudgetMeter
+from otelwarden.quota.gcra import GcraMeter
+from otelwarden.quota.meters import BudgetLimit, Limit, Meter, MeterKey
+from otelwarden.quota.storeconfig import MEMORY, StoreConfig
 
-
-class Bucket(Protocol):
-    """The limit on one signal of one tenant, and what was taken of it. Safe to use from many threads."""
-
-    limit: SignalLimits | None
-    """The limit in force; None for none."""
-    allowed: int
-    """Items so far that were within the limit."""
-    over: int
-    """Items so far that were over the limit."""
-
-    def take(self, items: int, debt: bool) -> bool | None:
-        """Takes `items` if the limit allows it; never blocks on anything but other threads' calls.
-
-        Args:
-            debt: whether the items may overdraw up to the debt.
-
-        Returns:
-            None when the bucket was closed.
-        """
-        ...
-
-    def level(self) -> float | None:
-        """Items that may pass now, negative when overdrawn; None without a limit."""
-        ...
-
-    def change(self, limit: SignalLimits | None, max_debt: int) -> None:
-        """Sets another limit, keeping what was taken."""
-        ...
-
-    def close_if_full(self) -> bool:
-        """Closes the bucket if forgetting it would lose nothing; whether it is closed."""
-        ...
-
-    def restart_after_fork(self) -> None:
-        """Makes the bucket usable in a forked child, with its counts at zero."""
-        ...
+ENTRY_POINTS: Final = "otelwarden_quota_store"
+"""The group of entry points under which other packages bring stores: name -> `StoreFactory`."""
 
 
 class Store(Protocol):
-    """Makes the buckets of a limiter. An extension point: a store may back them with a file or a server."""
+    """Makes the meters of a limiter. An extension point: a store may back them with a file or a server."""
 
-    def bucket(self, tenant: str, signal: Signal, limit: SignalLimits | None, *, max_debt: int) -> Bucket:
-        """The bucket of a tenant and signal, with what is known of it.
+    def meter(self, key: MeterKey, limit: Limit, /) -> Meter:
+        """The meter of one limit, with what is known of it. Called once for each key until its meter is closed."""
+        ...
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Gives back what is held, and stops.
 
         Args:
-            limit: None for no limit.
-            max_debt: items that a taker may overdraw who asks for it.
+            timeout: seconds.
         """
         ...
 
 
+StoreFactory: TypeAlias = Callable[[StoreConfig, Runtime], Store]
+"""Makes a store of its configuration; raises ConfigError for one that cannot be."""
+
+
 class MemoryStore:
-    """Buckets in the memory of this process: each process has the whole limit for itself."""
+    """The memory of this process: each process has the limits for itself, and forgets what was used when it ends."""
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
 
-    def bucket(self, tenant: str, signal: Signal, limit: SignalLimits | None, *, max_debt: int) -> Bucket:
-        """A full bucket."""
-        return GcraBucket(limit, max_debt=max_debt, clock=self._clock)
+    def meter(self, key: MeterKey, limit: Limit, /) -> Meter:
+        """A full meter."""
+        if isinstance(limit, BudgetLimit):
+            return BudgetMeter(key, limit, clock=self._clock)
+        return GcraMeter(key, limit, clock=self._clock)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Holds nothing."""
+
+
+def open_store(config: StoreConfig, runtime: Runtime) -> Store:
+    """The store that a configuration names.
+
+    Raises:
+        ConfigError: there is none of that type, or it cannot be opened; with pointers relative to the block `store`.
+    """
+    if config.type == MEMORY:
+        return MemoryStore(clock=runtime.clock)
+    found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if config.type not in found:
+        allowed = ", ".join(sorted({MEMORY, *found}))
+        raise ConfigError([Fault(pointer="/type", message="no such store", given=config.type, allowed=allowed)])
+    try:
+        return cast(StoreFactory, found[config.type].load())(config, runtime)
+    except ConfigError:
+        raise
+    except Exception as error:
+        message = f"the store failed to start: {type(error).__qualname__}: {error}"
+        raise ConfigError([Fault(pointer="/type", message=message, given=config.type)]) from error

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timezone
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from otelwarden.core import MAX_DOCUMENT, ConfigError, Fault, read_document, schema_faults
-from otelwarden.tenancy.model import Tenant, TenantSettings, TenantStatus
-
-_SCHEMA: Final = "tenants"
+from otelwarden.core import MAX_DOCUMENT, read_document
+from otelwarden.tenancy.entries import tenant_to_mapping
+from otelwarden.tenancy.model import Tenant
 
 
 class _NotPlain(ValueError):
@@ -67,156 +65,6 @@ def read_tenants_document(path: Path) -> Any:
         return _plain_document(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return read_document(path)  # says what is wrong with it, or resolves its variables
-
-
-class TenantsReader:
-    """Makes tenants of a document, and remembers them, so that a reload validates only the entries that changed.
-
-    Args:
-        file: named in errors.
-    """
-
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._known: dict[str, tuple[Any, Tenant]] = {}
-
-    def tenants(self, document: Any) -> dict[str, Tenant]:
-        """The tenants by id, in the order of the file.
-
-        Raises:
-            ConfigError: with everything that is wrong with the document.
-        """
-        entries = document.get("tenants") if isinstance(document, dict) else None
-        outside = {**document, "tenants": []} if isinstance(entries, list) else document
-        faults = schema_faults(outside, _SCHEMA, file=self._file)
-        seen: dict[str, tuple[Any, Tenant]] = {}
-        first: dict[str, int] = {}
-        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-            identifier = entry.get("id") if isinstance(entry, dict) else None
-            if isinstance(identifier, str):
-                if identifier in first:
-                    faults.append(self._fault(index, f"id is taken by /tenants/{first[identifier]}", identifier))
-                first.setdefault(identifier, index)
-            tenant, wrong = self._tenant(entry, index)
-            faults += wrong
-            if tenant is not None:
-                seen[tenant.id] = (entry, tenant)
-        if faults:
-            raise ConfigError(faults)
-        self._known = seen
-        return {identifier: tenant for identifier, (_, tenant) in seen.items()}
-
-    def _fault(self, index: int, message: str, given: object, allowed: str = "", key: str = "id") -> Fault:
-        return Fault(file=self._file, pointer=f"/tenants/{index}/{key}", message=message, given=given, allowed=allowed)
-
-    def _tenant(self, entry: Any, index: int) -> tuple[Tenant | None, list[Fault]]:
-        known = self._known.get(entry["id"]) if isinstance(entry, dict) and isinstance(entry.get("id"), str) else None
-        if known is not None and known[0] == entry:
-            return known[1], []
-        plain = _with_times_as_text(entry)
-        faults = [
-            Fault(
-                file=self._file,
-                pointer=fault.pointer.replace("/tenants/0", f"/tenants/{index}", 1),
-                message=fault.message,
-                given=fault.given,
-                allowed=fault.allowed,
-            )
-            for fault in schema_faults({"tenants": [plain]}, _SCHEMA)
-        ]
-        if faults:
-            return None, faults
-        try:
-            json.dumps(plain, allow_nan=False)
-        except ValueError:
-            return None, [self._fault(index, "a number that is not finite", None, key="settings")]
-        wrong = [key for key in ("created_at", "updated_at") if key in plain and not _is_moment(plain[key])]
-        if wrong:
-            return None, [self._fault(index, "not a moment in time", plain[key], key=key) for key in wrong]
-        return tenant_from_mapping(plain), []
-
-
-def _with_times_as_text(entry: Any) -> Any:
-    """`entry` with the moments that YAML made of unquoted timestamps as text again."""
-    if not isinstance(entry, dict):
-        return entry
-    return {
-        key: _moment_text(value) if isinstance(value, date) and key.endswith("_at") else value
-        for key, value in entry.items()
-    }
-
-
-def _moment_text(value: date) -> str:
-    moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
-    # YAML 1.1: "if the time zone is omitted, the timestamp is assumed to be specified in UTC".
-    moment = moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
-    return moment.isoformat().replace("+00:00", "Z")
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
-
-
-def _is_moment(text: str) -> bool:
-    try:
-        _moment(text)
-    except (ValueError, OverflowError):
-        return False
-    return True
-
-
-def tenant_from_mapping(entry: Mapping[str, Any]) -> Tenant:
-    """The tenant that an entry describes, which must be valid."""
-    settings = entry.get("settings", {})
-    return Tenant(
-        id=entry["id"],
-        name=entry["name"],
-        domain=entry.get("domain", ""),
-        status=TenantStatus(entry.get("status", "active")),
-        status_reason=entry.get("status_reason", ""),
-        created_at=_moment(entry.get("created_at")),
-        updated_at=_moment(entry.get("updated_at")),
-        settings=TenantSettings(
-            limits=settings.get("limits", {}),
-            attributes=settings.get("attributes", {}),
-        ),
-    )
-
-
-def tenant_to_mapping(tenant: Tenant) -> dict[str, Any]:
-    """The entry that describes a tenant, without what is at its default."""
-    entry: dict[str, Any] = {"id": tenant.id, "name": tenant.name}
-    if tenant.domain:
-        entry["domain"] = tenant.domain
-    entry["status"] = TenantStatus(tenant.status).value
-    if tenant.status_reason:
-        entry["status_reason"] = tenant.status_reason
-    for key, moment in (("created_at", tenant.created_at), ("updated_at", tenant.updated_at)):
-        if moment is not None:
-            entry[key] = _moment_text(moment)
-    settings = {
-        key: _plain(part)
-        for key, part in (("limits", tenant.settings.limits), ("attributes", tenant.settings.attributes))
-        if part
-    }
-    if settings:
-        entry["settings"] = settings
-    return entry
-
-
-def _plain(value: Any) -> Any:
-    return {key: _plain(inner) for key, inner in value.items()} if isinstance(value, Mapping) else value
-
-
-def check_tenant(tenant: Tenant) -> None:
-    """Refuses a tenant that could not stand in a file.
-
-    Raises:
-        ConfigError: with everything that is wrong with it; pointers start at `/tenants/0`.
-    """
-    TenantsReader("").tenants({"tenants": [tenant_to_mapping(tenant)]})
 
 
 def _json(value: Any) -> str:

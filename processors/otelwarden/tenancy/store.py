@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from otelwarden.core import SYSTEM_CLOCK, Clock, ConfigError, Runtime, default_runtime, run_in_child_after_fork
-from otelwarden.tenancy.document import TenantsReader, document_text, read_tenants_document
+from otelwarden.core import SYSTEM_CLOCK, Clock, ConfigError, Runtime, Watcher, default_runtime, run_in_child_after_fork
+from otelwarden.tenancy.document import document_text, read_tenants_document
+from otelwarden.tenancy.entries import TenantsReader
 from otelwarden.tenancy.errors import TenantFileError
 from otelwarden.tenancy.file import TenantFile
 from otelwarden.tenancy.model import Tenant, TenantStatus
-from otelwarden.tenancy.watcher import Watcher
 
 RELOAD_INTERVAL: Final = 0.5
 """Seconds between two looks at the tenants file."""
@@ -56,7 +56,7 @@ class TenantStore:
         self._refused = ""
         self._renew_lock()
         run_in_child_after_fork(self._renew_lock)
-        self._watcher = Watcher(self)
+        self._watcher = Watcher(self, name="tenants")
         if self._file is not None:
             self._file.changed()
             tenants = self._reader.tenants(read_tenants_document(self._file.path))
@@ -135,14 +135,17 @@ class TenantStore:
         for tenant_id, tenant in after.items():
             old = before.get(tenant_id)
             if old is None:
-                self._emit("create", "file", tenant=tenant_id)
-            elif old.status is not tenant.status:
-                self._emit(VERBS[tenant.status], tenant.status_reason or "file", tenant=tenant_id)
+                self._emit("create", "file", tenant=tenant_id, actor=tenant.updated_by)
             elif old is not tenant and old != tenant:
-                self._emit("update", "file", tenant=tenant_id)
+                # One who changed it by hand may have left the name of one who did so by a registry before.
+                actor = tenant.updated_by if old.updated_at != tenant.updated_at else ""
+                if old.status is not tenant.status:
+                    self._emit(VERBS[tenant.status], tenant.status_reason or "file", tenant=tenant_id, actor=actor)
+                else:
+                    self._emit("update", "file", tenant=tenant_id, actor=actor)
 
-    def _emit(self, action: str, reason: str, *, tenant: str = "", count: int = 1) -> None:
-        self._runtime.emit("tenancy", action, reason, tenant=tenant, count=count, target=self._target)
+    def _emit(self, action: str, reason: str, *, tenant: str = "", count: int = 1, actor: str = "") -> None:
+        self._runtime.emit("tenancy", action, reason, tenant=tenant, count=count, target=self._target, actor=actor)
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[dict[str, Tenant]]:

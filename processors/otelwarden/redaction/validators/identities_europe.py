@@ -223,6 +223,17 @@ def gb_nino(number: str) -> bool:
     return bool(re.fullmatch(form, number)) and number[:2] not in ("BG", "GB", "KN", "NK", "NT", "TN", "ZZ")
 
 
+def gb_driving_licence(number: str) -> bool:
+    """British driver number: surname, birth, initials (DVLA INF45/1); with a letter that no hexadecimal digit is."""
+    if not re.fullmatch(
+        r"(?:[A-Z]{5}|[A-Z]{4}9|[A-Z]{3}99|[A-Z]{2}999|[A-Z]9999)[0-9]{6}[A-Z9]{2}[0-9A-Z][A-Z]{2}", number
+    ):
+        return False
+    month = int(number[6:8])
+    born = is_date(0, month - 50 if month > 50 else month, int(number[8:10]))
+    return born and not re.fullmatch(r"[0-9A-F]+", number)
+
+
 def gb_nhs(number: str) -> bool:
     """British NHS number: ten digits, the last by 11 (NHS Data Dictionary)."""
     check = (11 - weighted_sum(number, range(10, 1, -1)) % 11) % 11
@@ -405,7 +416,8 @@ CHECKS: Final[dict[str, Check]] = {
     for check in (
         at_svnr, baltic_code, be_national_number, bg_egn, birth_number, ch_ahv, cy_tic, de_document,
         de_health_insurance, de_passport, de_pension_number, de_physician_number, de_tax_id, de_tax_number, de_vat,
-        dk_cpr, emso, es_cif, es_dni, es_nuss, fi_hetu, fr_nif, fr_nir, fr_siren, gb_nhs, gb_nino, gb_utr, gb_vat,
+        dk_cpr, emso, es_cif, es_dni, es_nuss, fi_hetu, fr_nif, fr_nir, fr_siren, gb_driving_licence, gb_nhs,
+        gb_nino, gb_utr, gb_vat,
         gr_afm, gr_amka, hr_oib, hu_taj, hu_tax_id, ie_pps, it_fiscal_code, it_vat, lu_nin, lv_code, nl_bsn,
         no_birth_number, pl_identity_card, pl_nip, pl_pesel, pt_nif, ro_cnp, se_organisation_number,
         se_personal_number, si_tax, ua_taxpayer,
