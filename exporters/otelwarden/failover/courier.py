@@ -154,7 +154,7 @@ class Courier:
                 self._settle(batch, part, answer)
             elif answer.outcome.verdict is not Verdict.CANCELLED:
                 self._note_failure(answer, this_round, cut_short=left < answer.endpoint.endpoint.timeout)
-            elif settled:
+            elif settled and answer.endpoint is endpoint:
                 self._pool.mark_overtaken(answer.endpoint, self._signal)
 
     def _note_failure(self, answer: Answer, this_round: _Round, *, cut_short: bool) -> None:
