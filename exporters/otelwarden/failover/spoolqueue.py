@@ -352,8 +352,8 @@ class SpoolQueue:
             self._changed.wait_for(lambda: not self._under_way, deadline.remaining)
 
     def wait_until_empty(self, deadline: Deadline) -> bool:
-        """Waits until everything that can be read, whoever left it, is settled; whether it was in time."""
+        """Waits until all that can be read and sent, whoever left it, is settled; whether it was in time."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: not (self._live or self._backlog or self._parked or self._under_way), deadline.remaining
+                lambda: not (self._live or self._backlog or self._under_way), deadline.remaining
             )
