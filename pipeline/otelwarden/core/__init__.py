@@ -19,7 +19,18 @@ from otelwarden.core.batcher import BatchConfig, Batcher
 from otelwarden.core.batching import FairBatchLogRecordProcessor, FairBatchSpanProcessor
 from otelwarden.core.chain import counts_its_losses, flush_within, shutdown_within
 from otelwarden.core.clock import SYSTEM_CLOCK, Clock, SystemClock
-from otelwarden.core.context import TENANT_KEY, get_tenant, set_tenant, use_tenant
+from otelwarden.core.context import (
+    MAX_TOKEN,
+    NO_TOKEN,
+    TENANT_KEY,
+    TOKEN_KEY,
+    Token,
+    get_tenant,
+    set_tenant,
+    set_token,
+    use_tenant,
+    use_token,
+)
 from otelwarden.core.copies import (
     UNCHANGED,
     GovernedEvent,
@@ -100,13 +111,16 @@ __all__ = [
     "DROP_ON_ERROR",
     "LOGS",
     "MAX_DOCUMENT",
+    "MAX_TOKEN",
     "METRICS",
     "NO_ATTRIBUTES",
+    "NO_TOKEN",
     "OTHER_TENANTS",
     "SIGNALS",
     "SYSTEM_CLOCK",
     "TENANT_ATTRIBUTE",
     "TENANT_KEY",
+    "TOKEN_KEY",
     "TRACES",
     "UNATTRIBUTED",
     "UNCHANGED",
@@ -160,6 +174,7 @@ __all__ = [
     "TenantDirectory",
     "TenantResolver",
     "TenantRouting",
+    "Token",
     "WatchedFile",
     "Watcher",
     "bare_attributes",
@@ -201,6 +216,7 @@ __all__ = [
     "schema_faults",
     "set_state",
     "set_tenant",
+    "set_token",
     "shutdown_within",
     "size_of",
     "size_of_attributes",
@@ -212,6 +228,7 @@ __all__ = [
     "threshold_of",
     "total",
     "use_tenant",
+    "use_token",
     "with_attributes",
     "with_threshold",
 ]

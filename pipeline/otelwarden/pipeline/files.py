@@ -8,7 +8,7 @@ from otelwarden.audit import AuditConfig, SigningKey
 from otelwarden.core import ConfigError, Fault, Runtime
 from otelwarden.pipeline.settings import Settings
 from otelwarden.redaction import RedactionConfig
-from otelwarden.tenancy import TenantRegistry
+from otelwarden.tenancy import TenancyConfig, TenantRegistry, read_keys
 
 
 def check_files(settings: Settings) -> list[Fault]:
@@ -31,3 +31,5 @@ def _readers(settings: Settings) -> Iterator[Callable[[], object]]:
             yield config.check
         elif isinstance(config, AuditConfig) and config.key_file:
             yield lambda file=config.key_file: SigningKey.load(file)  # type: ignore[misc]
+        elif isinstance(config, TenancyConfig) and config.token is not None:
+            yield lambda token=config.token: read_keys(token)  # type: ignore[misc]

@@ -12,6 +12,8 @@ from otelwarden.audit.spans import AuditSpanExporter, AuditSpanProcessor
 from otelwarden.audit.trail import AuditTrail, TrailStats
 from otelwarden.audit.verdicts import Status, StreamVerdict, Verdict, exit_code, render
 from otelwarden.audit.verification import verify
+from otelwarden.audit.witness_ledger import WitnessLedger
+from otelwarden.audit.witness_server import WitnessServer
 
 __all__ = [
     "AuditConfig",
@@ -30,6 +32,8 @@ __all__ = [
     "TrailStats",
     "Verdict",
     "VerifyingKey",
+    "WitnessLedger",
+    "WitnessServer",
     "exit_code",
     "last_records",
     "list_streams",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -61,7 +62,7 @@ class TakenOver:
     records: list[Record] = field(default_factory=list)
     """Batches, oldest first."""
     corrupt: list[Mapping[str, int]] = field(default_factory=list)
-    """The items by tenant of each batch whose body is damaged."""
+    """The items by tenant of each batch whose end is not there; other damages show when it is read."""
     damaged: int = 0
     """Batches so damaged that nobody knows what was in them."""
 
@@ -101,7 +102,7 @@ class Spool:
         self._active: Segment | None = None
         self._adopted: list[Stream] = []
         self._loading: Stream | None = None
-        self._dirty = False
+        self._dirty = self._new_names = False
         self._sealed: list[int] = []  # descriptors of full segments that are to be synchronised
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
@@ -163,13 +164,19 @@ class Spool:
         self._seal()
         if self._own is None:
             self._own = Stream.create(self._path, self._signal)
-        size = max(size, self._segment_size)
-        if size > self.config.max_bytes:
+        whole = max(size, self._segment_size)
+        if whole > self.config.max_bytes:
             raise OSError("a batch is larger than the spool")
-        self._make_room(size, evicted)
-        segment = self._active = self._own.new_segment(size)
-        if self.config.fsync != "none":
+        self._make_room(whole, evicted)
+        try:
+            segment = self._active = self._own.new_segment(whole)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or size == whole:
+                raise
+            segment = self._active = self._own.new_segment(size)  # what is left of the disk may do for this batch
+        if self.config.fsync == "each":
             self._own.sync_directory()
+        self._new_names = True
         return segment
 
     def _seal(self) -> None:
@@ -291,8 +298,12 @@ class Spool:
             if stream is None:
                 continue
             taken = TakenOver()
-            for segment in stream.segments:
-                self._load(segment, taken)
+            for segment in list(stream.segments):
+                try:
+                    self._load(segment, taken)
+                except OSError as error:  # it cannot be read now: it stays for another time
+                    self._errors.record("takeover", error)
+                    stream.segments.remove(segment)
             self._on_takeover(taken)
             with self._lock:
                 # Only now: what was not told of cannot be said to be evicted.
@@ -307,7 +318,7 @@ class Spool:
                 self._release_if_empty(stream)
 
     def _load(self, segment: Segment, taken: TakenOver) -> None:
-        for found in segment.scan():
+        for found in segment.scan(bodies=False):
             header = found.header
             if header is None:
                 taken.damaged += 1
@@ -335,7 +346,13 @@ class Spool:
             descriptors, self._sealed = self._sealed, []
             if self._dirty and self._active is not None and (descriptor := self._active.duplicate()) is not None:
                 descriptors.append(descriptor)
-            self._dirty = False
+            stream = self._own if self._new_names else None
+            self._dirty = self._new_names = False
+        if stream is not None:
+            try:
+                stream.sync_directory()
+            except OSError as error:
+                self._errors.record("sync", error)
         for descriptor in descriptors:
             try:
                 os.fdatasync(descriptor)

@@ -110,7 +110,7 @@ class Stream:
             segment.close()
             if not segment.records:
                 self.remove(segment)
-        if not self.segments:
+        if not self.segments and not segments_of(self.path):
             with contextlib.suppress(OSError):
                 (self.path / LEASE).unlink()
                 self.path.rmdir()
