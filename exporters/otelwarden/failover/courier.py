@@ -79,7 +79,7 @@ class Courier:
         """Takes a batch as far as it gets now: to its end, or back to the queue."""
         this_round = _Round()
         while batch.parts:
-            if self._stop.cancelled:
+            if self._stop.cancelled or self._queue.wants_back(batch):
                 self._queue.put_down(batch)
                 return
             terms = self._terms.of(batch.tenants, batch.bound)
