@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Final
 
-from otelwarden.core import ConfigError
+from otelwarden.core import OtelwardenError
 
-COMMANDS: Final = ("validate", "schema", "audit", "spool")
+COMMANDS: Final = ("validate", "assess", "findings", "controls", "approve", "report", "schema", "audit", "spool")
 """Each is a module beside this one, whose `add_commands` adds it; its `run` answers the exit code. Only the module of
 the command that is meant is imported: all of them take a second."""
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser(meant).parse_args(words)
     try:
         code: int = parsed.run(parsed)
-    except ConfigError as error:
+    except OtelwardenError as error:
         print(f"otelwarden: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has seen enough

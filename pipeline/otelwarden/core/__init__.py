@@ -53,6 +53,14 @@ from otelwarden.core.documents import (
 from otelwarden.core.drop import DROP_ON_ERROR, Drop
 from otelwarden.core.errors import ConfigError, Fault, OtelwardenError
 from otelwarden.core.events import LOGS, METRICS, SIGNALS, TRACES, GovernanceEvent, Observer, Signal
+from otelwarden.core.evidence import (
+    DecisionRecorder,
+    SensitiveHit,
+    SensitiveScanner,
+    TrailReader,
+    TrailRecord,
+    TrailVerdict,
+)
 from otelwarden.core.failure import ErrorCount, OnError, PeriodicLog
 from otelwarden.core.fairqueue import FairQueue
 from otelwarden.core.fork import run_in_child_after_fork
@@ -135,6 +143,7 @@ __all__ = [
     "Count",
     "Deadline",
     "Decision",
+    "DecisionRecorder",
     "Drop",
     "DropPoints",
     "ErrorCount",
@@ -163,6 +172,8 @@ __all__ = [
     "PointTransform",
     "Reloadable",
     "Runtime",
+    "SensitiveHit",
+    "SensitiveScanner",
     "Signal",
     "SpanStageExporter",
     "SpanStageProcessor",
@@ -175,6 +186,9 @@ __all__ = [
     "TenantResolver",
     "TenantRouting",
     "Token",
+    "TrailReader",
+    "TrailRecord",
+    "TrailVerdict",
     "WatchedFile",
     "Watcher",
     "bare_attributes",

@@ -1,11 +1,11 @@
 """From settings to running pipelines: which stage stands where.
 
     application's thread                      | export thread
-    tenancy -> quota -> batch (spans, logs)   | redaction -> audit -> failover
-    tenancy, where it is measured (metrics)   | tenancy -> quota -> redaction -> audit -> failover
+    tenancy -> quota -> batch (spans, logs)   | redaction -> compliance -> audit -> failover
+    tenancy, where it is measured (metrics)   | tenancy -> quota -> redaction -> compliance -> audit -> failover
 
 Tenancy and quota must see an item while it is made and ended; redaction and audit cost more and can wait for the batch,
-and audit sees what truly leaves.
+and audit sees what truly leaves. Compliance stands before it where it is configured: what it holds back does not leave.
 """
 
 from __future__ import annotations
@@ -22,6 +22,13 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from otelwarden.audit import AuditConfig, AuditLogRecordExporter, AuditMetricReader, AuditSpanExporter, AuditTrail
+from otelwarden.compliance import (
+    ComplianceLogRecordExporter,
+    ComplianceMetricReader,
+    ComplianceSpanExporter,
+    Sample,
+    Watch,
+)
 from otelwarden.core import (
     LOGS,
     METRICS,
@@ -44,6 +51,7 @@ from otelwarden.failover import (
     FailoverMetricExporter,
     FailoverSpanExporter,
 )
+from otelwarden.pipeline.compliance import ProcessView, open_assessor, scanner_of, settle_trails
 from otelwarden.pipeline.handler import attach_handler
 from otelwarden.pipeline.settings import PipelineSettings, Settings
 from otelwarden.pipeline.warden import Parts
@@ -95,6 +103,7 @@ class Builder:
             ConfigError: something cannot be opened.
         """
         pipelines = self._settings.pipelines
+        self._build_watch()
         resource = Resource.create(dict(self._settings.resource))
         if METRICS in pipelines:
             self._build_metrics(pipelines[METRICS], resource)
@@ -104,6 +113,7 @@ class Builder:
             self._build_logs(pipelines[LOGS], resource)
         if self.parts.sdk_meter_provider is not None and self._settings.self_metrics:
             publish_self_metrics(self._runtime, self.parts.sdk_meter_provider)
+        self._build_assessor()
 
     # --- what the signals share
 
@@ -214,6 +224,39 @@ class Builder:
         if exporter.spool is not None:
             self.parts.spools.append(exporter.spool)
 
+    # --- compliance
+
+    def _build_watch(self) -> None:
+        config = self._settings.compliance
+        if config is None:
+            return
+        self._scanner = scanner_of(self._settings)
+        self._sample = Sample(
+            self._scanner,
+            items=config.sample_items,
+            window=config.sample_window,
+            inventory=config.inventory,
+            tenant_attribute=self._runtime.tenant_attribute,
+            time_ns=self._runtime.clock.time_ns,
+        )
+        self.parts.watch = Watch(config, sample=self._sample, runtime=self._runtime)
+
+    def _build_assessor(self) -> None:
+        config, watch, parts = self._settings.compliance, self.parts.watch, self.parts
+        if config is None or watch is None:
+            return
+        view = ProcessView(self._settings, self._runtime, sample=self._sample, pools=lambda: parts.pools)
+        parts.assessor = open_assessor(
+            self._settings,
+            config,
+            runtime=self._runtime,
+            scanner=self._scanner,
+            recorders=parts.trails,
+            snapshot=view.snapshot,
+            settle=lambda: settle_trails(parts.trails),
+        )
+        watch.follow(parts.assessor)
+
     # --- the three pipelines
 
     def _build_traces(self, pipeline: PipelineSettings, resource: Resource) -> None:
@@ -224,6 +267,8 @@ class Builder:
         exporter: SpanExporter = failover
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditSpanExporter(exporter, trail=trail, runtime=runtime)
+        if (watch := self.parts.watch) is not None:
+            exporter = ComplianceSpanExporter(exporter, watch=watch, runtime=runtime)
         if (redaction := self._redaction(pipeline)) is not None:
             exporter = RedactionSpanExporter(exporter, **redaction)
         processor: SpanProcessor = FairBatchSpanProcessor(exporter, config=pipeline.batch, runtime=runtime)
@@ -247,6 +292,8 @@ class Builder:
         exporter: LogRecordExporter = failover
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditLogRecordExporter(exporter, trail=trail, runtime=runtime)
+        if (watch := self.parts.watch) is not None:
+            exporter = ComplianceLogRecordExporter(exporter, watch=watch, runtime=runtime)
         if (redaction := self._redaction(pipeline)) is not None:
             exporter = RedactionLogRecordExporter(exporter, **redaction)
         processor: LogRecordProcessor = FairBatchLogRecordProcessor(exporter, config=pipeline.batch, runtime=runtime)
@@ -272,6 +319,8 @@ class Builder:
         reader: Any = PeriodicExportingMetricReader(exporter, export_interval_millis=pipeline.interval * 1e3)
         if (trail := self._trail(pipeline)) is not None:
             reader = AuditMetricReader(reader, trail=trail, runtime=runtime)
+        if (watch := self.parts.watch) is not None:
+            reader = ComplianceMetricReader(reader, watch=watch, runtime=runtime)
         if (redaction := self._redaction(pipeline)) is not None:
             reader = RedactionMetricReader(reader, **redaction)
         if (limiter := self._limiter(pipeline)) is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from otelwarden.audit import AuditConfig
+from otelwarden.compliance import ComplianceConfig
 from otelwarden.core import (
     LOGS,
     SIGNALS,
@@ -95,6 +96,8 @@ class Settings:
     self_metrics: bool
     """Whether the pipelines' own accounts leave as metrics (default = true)."""
     pipelines: Mapping[Signal, PipelineSettings]
+    compliance: ComplianceConfig | None = None
+    """What is assessed; None when nothing is."""
 
     def find(self, kind: str) -> Any | None:
         """The configuration of the component of this type that pipelines use; None when none does."""
@@ -141,6 +144,8 @@ def _with_empty_blocks(document: Any) -> Any:
     return {
         section: {name: {} if block is None else block for name, block in blocks.items()}
         if section in ("processors", "exporters") and isinstance(blocks, Mapping)
+        else {}
+        if section == "compliance" and blocks is None
         else blocks
         for section, blocks in document.items()
     }
@@ -173,7 +178,18 @@ class _Reader:
             logging_level=service.get("logging_level", "notset"),
             self_metrics=service.get("self_metrics", True),
             pipelines={signal: self._pipeline(signal, raw) for signal, raw in service["pipelines"].items()},
+            compliance=self._compliance(),
         )
+
+    def _compliance(self) -> ComplianceConfig | None:
+        block = self._document.get("compliance")
+        if block is None:
+            return None
+        try:
+            return ComplianceConfig.from_mapping(_absolute_paths({"path": "compliance", **block}, self._base))
+        except ConfigError as error:
+            self._adopt(error, "/compliance")
+            return None
 
     def _components(self, section: str) -> dict[str, Any]:
         found = {}
@@ -246,11 +262,17 @@ class _Reader:
 
 
 def _absolute_paths(block: Any, base: Path, key: str = "") -> Any:
-    """The block with the paths in it relative to the directory of the file: `path`, `*_file`, `witness`."""
+    """The block with its paths relative to `base`: `path`, `*_file`, `witness`, `frameworks`."""
     if isinstance(block, Mapping):
         return {name: _absolute_paths(value, base, name) for name, value in block.items()}
+    if key == "frameworks" and isinstance(block, list):
+        return [str(base / each) if _is_path(each) else each for each in block]
     if isinstance(block, list):
         return [_absolute_paths(each, base) for each in block]
     if isinstance(block, str) and block and (key in ("path", "witness") or key.endswith("_file")):
         return str(base / block)
     return block
+
+
+def _is_path(name: Any) -> bool:
+    return isinstance(name, str) and ("/" in name or name.endswith((".yaml", ".yml", ".json")))

@@ -35,7 +35,9 @@ RARE_ACTIONS: Final = frozenset(
         "rotate",
     }
 )
-RARE_PREFIXES: Final = ("policy_", "key_", "tenant_", "endpoint_", "reload_", "config_", "witness_")
+RARE_PREFIXES: Final = (
+    "policy_", "key_", "tenant_", "endpoint_", "reload_", "config_", "witness_", "control_", "finding_", "assessment_"
+)  # fmt: skip
 RARE_OF_TENANCY: Final = frozenset({"create", "update", "suspend", "activate", "deactivate", "delete"})
 """Rare for tenants; `delete` is also what redaction does to a field, and that is frequent."""
 
