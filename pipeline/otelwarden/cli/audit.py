@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from otelwarden.audit import SigningKey, VerifyingKey, WitnessLedger, WitnessServer, exit_code, prove, render, verify
+from otelwarden.audit import (
+    AuditTrail,
+    SigningKey,
+    VerifyingKey,
+    WitnessLedger,
+    WitnessServer,
+    exit_code,
+    prove,
+    render,
+    verify,
+)
 from otelwarden.cli.trail import add_trail_commands
-from otelwarden.core import ConfigError, Fault
+from otelwarden.core import ConfigError, Fault, Runtime
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+_PATIENCE: Final = 30.0  # seconds for the disk
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -35,6 +49,19 @@ def _prove(arguments: argparse.Namespace) -> int:
         arguments.output.write_bytes(proof.text)
     else:
         print(proof.text.decode(), end="")
+    return 0
+
+
+def _rotate_key(arguments: argparse.Namespace) -> int:
+    old, new = SigningKey.load(arguments.old), SigningKey.load(arguments.new)
+    if old.key_id == new.key_id:
+        raise ConfigError([Fault(message="the new key is the old one", given=new.key_id)])
+    trail = AuditTrail(arguments.path, key=old, runtime=Runtime(), sync_timeout=_PATIENCE)
+    done = trail.rotate_key(new, actor=arguments.actor, timeout=_PATIENCE)
+    if not trail.close(_PATIENCE) or not done:
+        print(f"otelwarden: the trail in {arguments.path} could not be written", file=sys.stderr)
+        return 2
+    print(f"key {new.key_id} takes the place of {old.key_id}; let processes start with it from now on")
     return 0
 
 
@@ -63,7 +90,7 @@ def _witness(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def add_audit_commands(commands: Any) -> None:
+def add_commands(commands: Any) -> None:
     """Adds `audit` and what is under it to the command line."""
     audit = commands.add_parser("audit", help="read, judge and prove an audit trail", description="The audit trail.")
     under: Commands = audit.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -98,6 +125,18 @@ def add_audit_commands(commands: Any) -> None:
     )
     proof.add_argument("--record", type=Path, metavar="FILE", help="where to write the record")
     proof.set_defaults(run=_prove)
+
+    rotation = under.add_parser(
+        "rotate-key",
+        help="let another key sign a trail",
+        description="States, signed by both keys and recorded in the trail, that NEW takes the place of OLD. Processes "
+        "that run go on with the old one; those that start more than a minute later must be configured with the new.",
+    )
+    rotation.add_argument("path", type=Path, metavar="PATH", help="directory of the trail")
+    rotation.add_argument("--old", required=True, type=Path, metavar="FILE", help="the private key that signs so far")
+    rotation.add_argument("--new", required=True, type=Path, metavar="FILE", help="the one that signs from now on")
+    rotation.add_argument("--actor", default="", metavar="WHO", help="who decided it, as user:<id> or service:<id>")
+    rotation.set_defaults(run=_rotate_key)
 
     witness = under.add_parser(
         "witness",

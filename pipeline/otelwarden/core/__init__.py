@@ -9,6 +9,7 @@ from otelwarden.core._sdk import (
     item_attributes,
     links_of,
     plain_attributes,
+    raised_cardinality_limits,
     sampler_of_environment,
     suppress_instrumentation_in_this_thread,
     tag_span,
@@ -53,6 +54,14 @@ from otelwarden.core.documents import (
 from otelwarden.core.drop import DROP_ON_ERROR, Drop
 from otelwarden.core.errors import ConfigError, Fault, OtelwardenError
 from otelwarden.core.events import LOGS, METRICS, SIGNALS, TRACES, GovernanceEvent, Observer, Signal
+from otelwarden.core.evidence import (
+    DecisionRecorder,
+    SensitiveHit,
+    SensitiveScanner,
+    TrailReader,
+    TrailRecord,
+    TrailVerdict,
+)
 from otelwarden.core.failure import ErrorCount, OnError, PeriodicLog
 from otelwarden.core.fairqueue import FairQueue
 from otelwarden.core.fork import run_in_child_after_fork
@@ -72,6 +81,7 @@ from otelwarden.core.protocols import (
     ContextResolver,
     Identity,
     KeyRing,
+    SeriesGate,
     SubjectKey,
     SubjectKeys,
     TenantDirectory,
@@ -135,6 +145,7 @@ __all__ = [
     "Count",
     "Deadline",
     "Decision",
+    "DecisionRecorder",
     "Drop",
     "DropPoints",
     "ErrorCount",
@@ -163,6 +174,9 @@ __all__ = [
     "PointTransform",
     "Reloadable",
     "Runtime",
+    "SensitiveHit",
+    "SensitiveScanner",
+    "SeriesGate",
     "Signal",
     "SpanStageExporter",
     "SpanStageProcessor",
@@ -175,6 +189,9 @@ __all__ = [
     "TenantResolver",
     "TenantRouting",
     "Token",
+    "TrailReader",
+    "TrailRecord",
+    "TrailVerdict",
     "WatchedFile",
     "Watcher",
     "bare_attributes",
@@ -209,6 +226,7 @@ __all__ = [
     "points_by_tenant",
     "probability_of",
     "publish_self_metrics",
+    "raised_cardinality_limits",
     "randomness_of",
     "read_document",
     "run_in_child_after_fork",

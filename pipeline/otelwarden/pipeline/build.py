@@ -1,17 +1,18 @@
 """From settings to running pipelines: which stage stands where.
 
     application's thread                      | export thread
-    tenancy -> quota -> batch (spans, logs)   | redaction -> audit -> failover
-    tenancy, where it is measured (metrics)   | tenancy -> quota -> redaction -> audit -> failover
+    tenancy -> quota -> batch (spans, logs)   | redaction -> compliance -> audit -> failover
+    tenancy, where it is measured (metrics)   | tenancy -> quota -> redaction -> compliance -> audit -> failover
 
 Tenancy and quota must see an item while it is made and ended; redaction and audit cost more and can wait for the batch,
-and audit sees what truly leaves.
+and audit sees what truly leaves. Compliance stands before it where it is configured: what it holds back does not leave.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from opentelemetry.propagate import get_global_textmap
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
@@ -22,11 +23,19 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from otelwarden.audit import AuditConfig, AuditLogRecordExporter, AuditMetricReader, AuditSpanExporter, AuditTrail
+from otelwarden.compliance import (
+    ComplianceLogRecordExporter,
+    ComplianceMetricReader,
+    ComplianceSpanExporter,
+    Sample,
+    Watch,
+)
 from otelwarden.core import (
     LOGS,
     METRICS,
     TENANT_ATTRIBUTE,
     TRACES,
+    Classification,
     ConfigError,
     ContextResolver,
     FairBatchLogRecordProcessor,
@@ -35,6 +44,7 @@ from otelwarden.core import (
     TenantResolver,
     TenantRouting,
     publish_self_metrics,
+    raised_cardinality_limits,
     sampler_of_environment,
 )
 from otelwarden.failover import (
@@ -44,6 +54,8 @@ from otelwarden.failover import (
     FailoverMetricExporter,
     FailoverSpanExporter,
 )
+from otelwarden.pipeline.compliance import ProcessView, open_assessor, scanner_of, settle_trails
+from otelwarden.pipeline.destinations import DestinationLogRecordExporter, DestinationSpanExporter, bound_to
 from otelwarden.pipeline.handler import attach_handler
 from otelwarden.pipeline.settings import PipelineSettings, Settings
 from otelwarden.pipeline.warden import Parts
@@ -59,6 +71,7 @@ from otelwarden.quota import (
 from otelwarden.redaction import (
     LivePolicy,
     ProcessorArchive,
+    RedactionBaggagePropagator,
     RedactionConfig,
     RedactionLogRecordExporter,
     RedactionMetricReader,
@@ -95,6 +108,7 @@ class Builder:
             ConfigError: something cannot be opened.
         """
         pipelines = self._settings.pipelines
+        self._build_watch()
         resource = Resource.create(dict(self._settings.resource))
         if METRICS in pipelines:
             self._build_metrics(pipelines[METRICS], resource)
@@ -104,6 +118,7 @@ class Builder:
             self._build_logs(pipelines[LOGS], resource)
         if self.parts.sdk_meter_provider is not None and self._settings.self_metrics:
             publish_self_metrics(self._runtime, self.parts.sdk_meter_provider)
+        self._build_assessor()
 
     # --- what the signals share
 
@@ -160,12 +175,21 @@ class Builder:
             policy = config.live_policy(runtime=self._runtime)
             if isinstance(policy, LivePolicy):
                 self.parts.policies.append(policy)
+            options = config.options(runtime=self._runtime, exporters=exporters)
             self._made[name] = {
                 "policy": policy,
                 "on_error": config.on_error,
-                "options": config.options(runtime=self._runtime, exporters=exporters),
+                "options": options,
                 "runtime": self._runtime,
             }
+            if config.baggage.redact or config.baggage.drop:
+                self.parts.propagator = RedactionBaggagePropagator(
+                    get_global_textmap(),
+                    policy=policy if config.baggage.redact else None,
+                    drop=config.baggage.drop,
+                    runtime=self._runtime,
+                    options=options,
+                )
         arguments: dict[str, Any] = self._made[name]
         return arguments
 
@@ -208,11 +232,59 @@ class Builder:
             self._made[name] = EndpointPool(config=config, runtime=self._runtime)
         return config, self._made.get(name)
 
+    def _bound(self, pipeline: PipelineSettings) -> list[tuple[Classification, FailoverConfig, EndpointPool]]:
+        """The classifications that are bound to some endpoints of the exporter, each with those alone."""
+        redaction = pipeline.processors.get("redaction")
+        if redaction is None:
+            return []
+        config: FailoverConfig = self._settings.components[pipeline.exporter]
+        found = []
+        for classification, names in self._settings.components[redaction].classification.destinations.items():
+            own = bound_to(config, classification, names)
+            key = f"{redaction} {classification} {pipeline.exporter}"
+            if key not in self._made:
+                self._made[key] = EndpointPool(config=own, runtime=self._runtime)
+            found.append((classification, own, self._made[key]))
+        return found
+
     def _keep(self, exporter: FailoverSpanExporter | FailoverLogRecordExporter | FailoverMetricExporter) -> None:
         if exporter.pool not in self.parts.pools:
             self.parts.pools.append(exporter.pool)
         if exporter.spool is not None:
             self.parts.spools.append(exporter.spool)
+
+    # --- compliance
+
+    def _build_watch(self) -> None:
+        config = self._settings.compliance
+        if config is None:
+            return
+        self._scanner = scanner_of(self._settings)
+        self._sample = Sample(
+            self._scanner,
+            items=config.sample_items,
+            window=config.sample_window,
+            inventory=config.inventory,
+            tenant_attribute=self._runtime.tenant_attribute,
+            time_ns=self._runtime.clock.time_ns,
+        )
+        self.parts.watch = Watch(config, sample=self._sample, runtime=self._runtime)
+
+    def _build_assessor(self) -> None:
+        config, watch, parts = self._settings.compliance, self.parts.watch, self.parts
+        if config is None or watch is None:
+            return
+        view = ProcessView(self._settings, self._runtime, sample=self._sample, pools=lambda: parts.pools)
+        parts.assessor = open_assessor(
+            self._settings,
+            config,
+            runtime=self._runtime,
+            scanner=self._scanner,
+            recorders=parts.trails,
+            snapshot=view.snapshot,
+            settle=lambda: settle_trails(parts.trails),
+        )
+        watch.follow(parts.assessor)
 
     # --- the three pipelines
 
@@ -222,8 +294,18 @@ class Builder:
         failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: SpanExporter = failover
+        bound = {
+            name: FailoverSpanExporter(config=own, pool=of, runtime=runtime, directory=self._directory())
+            for name, own, of in self._bound(pipeline)
+        }
+        if bound:
+            for each in bound.values():
+                self._keep(each)
+            exporter = DestinationSpanExporter(failover, bound)
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditSpanExporter(exporter, trail=trail, runtime=runtime)
+        if (watch := self.parts.watch) is not None:
+            exporter = ComplianceSpanExporter(exporter, watch=watch, runtime=runtime)
         if (redaction := self._redaction(pipeline)) is not None:
             exporter = RedactionSpanExporter(exporter, **redaction)
         processor: SpanProcessor = FairBatchSpanProcessor(exporter, config=pipeline.batch, runtime=runtime)
@@ -245,8 +327,18 @@ class Builder:
         failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: LogRecordExporter = failover
+        bound = {
+            name: FailoverLogRecordExporter(config=own, pool=of, runtime=runtime, directory=self._directory())
+            for name, own, of in self._bound(pipeline)
+        }
+        if bound:
+            for each in bound.values():
+                self._keep(each)
+            exporter = DestinationLogRecordExporter(failover, bound)
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditLogRecordExporter(exporter, trail=trail, runtime=runtime)
+        if (watch := self.parts.watch) is not None:
+            exporter = ComplianceLogRecordExporter(exporter, watch=watch, runtime=runtime)
         if (redaction := self._redaction(pipeline)) is not None:
             exporter = RedactionLogRecordExporter(exporter, **redaction)
         processor: LogRecordProcessor = FairBatchLogRecordProcessor(exporter, config=pipeline.batch, runtime=runtime)
@@ -268,19 +360,27 @@ class Builder:
         config, pool = self._exporter(pipeline)
         exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(exporter)
+        limiter, tenancy = self._limiter(pipeline), self._tenancy(pipeline)
         # A reader sees a collection after those around it have. Any: proxies, of which only `isinstance` knows.
-        reader: Any = PeriodicExportingMetricReader(exporter, export_interval_millis=pipeline.interval * 1e3)
+        reader: Any = PeriodicExportingMetricReader(
+            exporter,
+            export_interval_millis=pipeline.interval * 1e3,
+            **(raised_cardinality_limits(PeriodicExportingMetricReader) if limiter and tenancy else {}),
+        )
         if (trail := self._trail(pipeline)) is not None:
             reader = AuditMetricReader(reader, trail=trail, runtime=runtime)
+        if (watch := self.parts.watch) is not None:
+            reader = ComplianceMetricReader(reader, watch=watch, runtime=runtime)
         if (redaction := self._redaction(pipeline)) is not None:
             reader = RedactionMetricReader(reader, **redaction)
-        if (limiter := self._limiter(pipeline)) is not None:
+        if limiter is not None:
             reader = QuotaMetricReader(reader, limiter=limiter, runtime=runtime)
-        tenancy = self._tenancy(pipeline)
         if tenancy is not None:
             reader = TenantMetricReader(reader, tenancy=tenancy, runtime=runtime)
         provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
         self.parts.sdk_meter_provider = provider
         self.parts.meter_provider = (
-            TenantMeterProvider(provider, tenancy, resource=resource) if tenancy is not None else provider
+            TenantMeterProvider(provider, tenancy, resource=resource, series=limiter.series if limiter else None)
+            if tenancy is not None
+            else provider
         )

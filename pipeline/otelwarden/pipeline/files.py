@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from otelwarden.audit import AuditConfig, SigningKey
+from otelwarden.compliance import all_checks, load_frameworks
 from otelwarden.core import ConfigError, Fault, Runtime
 from otelwarden.pipeline.settings import Settings
 from otelwarden.redaction import RedactionConfig
@@ -26,6 +27,9 @@ def _readers(settings: Settings) -> Iterator[Callable[[], object]]:
     tenants = settings.tenants
     if tenants is not None:
         yield lambda: TenantRegistry(tenants, runtime=Runtime())
+    compliance = settings.compliance
+    if compliance is not None:
+        yield lambda: load_frameworks(compliance.frameworks, all_checks())
     for config in settings.components.values():
         if isinstance(config, RedactionConfig):
             yield config.check

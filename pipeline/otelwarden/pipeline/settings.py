@@ -6,12 +6,13 @@ Nothing is started, opened or written here, so a file can be judged without cons
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from otelwarden.audit import AuditConfig
+from otelwarden.compliance import ComplianceConfig
 from otelwarden.core import (
     LOGS,
     SIGNALS,
@@ -95,6 +96,8 @@ class Settings:
     self_metrics: bool
     """Whether the pipelines' own accounts leave as metrics (default = true)."""
     pipelines: Mapping[Signal, PipelineSettings]
+    compliance: ComplianceConfig | None = None
+    """What is assessed; None when nothing is."""
 
     def find(self, kind: str) -> Any | None:
         """The configuration of the component of this type that pipelines use; None when none does."""
@@ -141,6 +144,8 @@ def _with_empty_blocks(document: Any) -> Any:
     return {
         section: {name: {} if block is None else block for name, block in blocks.items()}
         if section in ("processors", "exporters") and isinstance(blocks, Mapping)
+        else {}
+        if section == "compliance" and blocks is None
         else blocks
         for section, blocks in document.items()
     }
@@ -163,6 +168,8 @@ class _Reader:
         tenants = self._document.get("tenants")
         components = {**self._components("processors"), **self._components("exporters")}
         self._check_archives(components)
+        pipelines = {signal: self._pipeline(signal, raw) for signal, raw in service["pipelines"].items()}
+        self._check_destinations(components, pipelines.values())
         return Settings(
             file=self._file,
             digest=digest_of(self._document),
@@ -172,8 +179,19 @@ class _Reader:
             logging_handler=service.get("logging_handler", True),
             logging_level=service.get("logging_level", "notset"),
             self_metrics=service.get("self_metrics", True),
-            pipelines={signal: self._pipeline(signal, raw) for signal, raw in service["pipelines"].items()},
+            pipelines=pipelines,
+            compliance=self._compliance(),
         )
+
+    def _compliance(self) -> ComplianceConfig | None:
+        block = self._document.get("compliance")
+        if block is None:
+            return None
+        try:
+            return ComplianceConfig.from_mapping(_absolute_paths({"path": "compliance", **block}, self._base))
+        except ConfigError as error:
+            self._adopt(error, "/compliance")
+            return None
 
     def _components(self, section: str) -> dict[str, Any]:
         found = {}
@@ -192,6 +210,21 @@ class _Reader:
                     if each.exporter is not None:
                         pointer = f"/processors/{name.replace('/', '~1')}/archives/{archive}/exporter"
                         self._check_reference(each.exporter, "exporters", pointer)
+
+    def _check_destinations(self, components: Mapping[str, Any], pipelines: Iterable[PipelineSettings]) -> None:
+        """Refuses destinations that an exporter behind the redaction does not have."""
+        for pipeline in pipelines:
+            name = pipeline.processors.get("redaction", "")
+            redaction, exporter = components.get(name), components.get(pipeline.exporter)
+            if redaction is None or exporter is None:
+                continue
+            labels = [endpoint.label for endpoint in exporter.endpoints]
+            pointer = f"/processors/{name.replace('/', '~1')}/classification/destinations"
+            for classification, names in redaction.classification.destinations.items():
+                for index, label in enumerate(names):
+                    if label not in labels:
+                        message, allowed = f"no endpoint of {pipeline.exporter} has this name", ", ".join(labels)
+                        self._fault(f"{pointer}/{classification}/{index}", message, label, allowed or "none is named")
 
     def _adopt(self, error: ConfigError, pointer: str) -> None:
         """Takes over what a component says of its block; faults in other files keep their place."""
@@ -246,11 +279,17 @@ class _Reader:
 
 
 def _absolute_paths(block: Any, base: Path, key: str = "") -> Any:
-    """The block with the paths in it relative to the directory of the file: `path`, `*_file`, `witness`."""
+    """The block with its paths relative to `base`: `path`, `*_file`, `witness`, `frameworks`."""
     if isinstance(block, Mapping):
         return {name: _absolute_paths(value, base, name) for name, value in block.items()}
+    if key == "frameworks" and isinstance(block, list):
+        return [str(base / each) if _is_path(each) else each for each in block]
     if isinstance(block, list):
         return [_absolute_paths(each, base) for each in block]
     if isinstance(block, str) and block and (key in ("path", "witness") or key.endswith("_file")):
         return str(base / block)
     return block
+
+
+def _is_path(name: Any) -> bool:
+    return isinstance(name, str) and ("/" in name or name.endswith((".yaml", ".yml", ".json")))

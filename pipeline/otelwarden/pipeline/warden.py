@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import atexit
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from opentelemetry.metrics import MeterProvider
+from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider as SdkMeterProvider
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from otelwarden.audit import AuditTrail, TrailStats
-from otelwarden.core import Balance, Deadline, Decision, Runtime
+from otelwarden.compliance import Assessment, Assessor, ReportFormat, Watch, render_report
+from otelwarden.core import Balance, ConfigError, Deadline, Decision, Fault, Runtime
 from otelwarden.failover import EndpointPool, EndpointStats, FailoverMetricExporter, Spool, SpoolStats
 from otelwarden.pipeline.handler import detach_handler
 from otelwarden.pipeline.settings import Settings
@@ -68,8 +70,11 @@ class Parts:
     sdk_meter_provider: SdkMeterProvider | None = None
     meter_provider: MeterProvider | None = None
     handler: logging.Handler | None = None
+    watch: Watch | None = None
+    assessor: Assessor | None = None
     archives: list[SpanProcessor | LogRecordProcessor | FailoverMetricExporter] = field(default_factory=list)
     policies: list[LivePolicy] = field(default_factory=list)
+    propagator: TextMapPropagator | None = None
 
 
 class Warden:
@@ -79,6 +84,7 @@ class Warden:
         settings: the configuration in force.
         runtime: what the stages share; observe it to hear of every decision.
         tenants: the registry; None when neither tenancy nor quota is configured.
+        propagator: redacts baggage that leaves, around the global propagator; None unless that is configured.
         tracer_provider: None when the configuration has no pipeline for traces; the other two likewise.
     """
 
@@ -89,6 +95,7 @@ class Warden:
         self.tracer_provider = parts.tracer_provider
         self.logger_provider = parts.logger_provider
         self.meter_provider = parts.meter_provider
+        self.propagator = parts.propagator
         self._parts = parts
         self._down = False
         atexit.register(self.shutdown)
@@ -107,6 +114,45 @@ class Warden:
             spools=tuple(spool.stats() for spool in parts.spools),
             trails=tuple(trail.stats() for trail in parts.trails),
         )
+
+    @property
+    def compliance(self) -> Assessor:
+        """Assesses, and takes decisions about findings, controls and changes.
+
+        Raises:
+            ConfigError: the configuration has no section `compliance`.
+        """
+        assessor = self._parts.assessor
+        if assessor is None:
+            message = "nothing is to be assessed"
+            raise ConfigError([Fault(file=self.settings.file, message=message, allowed="a section `compliance`")])
+        return assessor
+
+    def assess(self, frameworks: Iterable[str] = (), *, actor: str = "") -> Assessment:
+        """Assesses everything now.
+
+        Args:
+            frameworks: ids of frameworks; none for all that are configured.
+            actor: who asked for it, as `user:<id>`.
+
+        Raises:
+            ConfigError: compliance or a framework is not configured.
+        """
+        return self.compliance.assess(frameworks, actor=actor)
+
+    def report(self, format: ReportFormat = "json") -> str:  # the word for it
+        """The report of the latest assessment, which is made when there is none yet.
+
+        Args:
+            format: `json`, `oscal`, `md` or `html`.
+
+        Raises:
+            ConfigError: compliance is not configured, or what the format needs is not installed.
+        """
+        store = self.compliance.store
+        if store.assessment() is None:
+            self.assess()
+        return render_report(store, format)
 
     def force_flush(self, timeout: float = 30.0) -> bool:
         """Exports what every pipeline holds.
@@ -178,5 +224,7 @@ def stop(parts: Parts, deadline: Deadline) -> None:
         attempt(lambda each=limiter: each.close(deadline.remaining))  # type: ignore[misc]
     if (registry := parts.registry) is not None:
         attempt(registry.close)
+    if (watch := parts.watch) is not None:
+        attempt(lambda: watch.stop(deadline.remaining))  # before the trail ends: what it finds belongs there
     for trail in parts.trails:
         attempt(lambda each=trail: each.close(deadline.remaining))  # type: ignore[misc]

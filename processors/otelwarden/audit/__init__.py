@@ -2,6 +2,7 @@
 
 from otelwarden.audit.checkpoints import Checkpoint
 from otelwarden.audit.config import AuditConfig
+from otelwarden.audit.evidence import TrailEvidence
 from otelwarden.audit.keys import SigningKey, VerifyingKey
 from otelwarden.audit.listing import StreamEntry, list_streams
 from otelwarden.audit.logs import AuditLogRecordExporter, AuditLogRecordProcessor
@@ -29,6 +30,7 @@ __all__ = [
     "Status",
     "StreamEntry",
     "StreamVerdict",
+    "TrailEvidence",
     "TrailStats",
     "Verdict",
     "VerifyingKey",

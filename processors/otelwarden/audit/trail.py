@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -195,7 +195,7 @@ class AuditTrail:
         if self._closed:
             self._inbox.losses.add(CLOSED, event.count)
             return False
-        order = Order("append", event=event, actor=actor)
+        order = Order("append", event=event._replace(actor=actor) if actor else event)
         if not self._inbox.order(order):
             return False
         if not self._wake() or threading.current_thread() is self._thread:
@@ -215,6 +215,27 @@ class AuditTrail:
         """Seals everything heard so far; the signed note, or nothing when that failed or took longer than `timeout`."""
         order = self._do("checkpoint", timeout)
         return order.note if order is not None else b""
+
+    def rotate_key(self, key: SigningKey, *, actor: str = "", timeout: float = 5.0) -> bool:
+        """Lets another key sign from now on, in this process and in those that start later with it.
+
+        The decision is a record that both keys seal, and a statement signed by both stands in `keys/rotations`, so that
+        whoever trusts the old key can trust the new one. Other processes go on with the old one until they end.
+
+        Args:
+            actor: who decided it, as `user:<id>` or `service:<id>`.
+
+        Returns:
+            Whether that was done within `timeout` seconds.
+        """
+        now = self.runtime.clock.time_ns()
+        event = GovernanceEvent(now, "audit", "rotate", "key", target=key.key_id, actor=actor)
+        self.append_sync(event._replace(config_digest=self.runtime.config_digest))
+        done = self._do("rotate", timeout, key=key) is not None
+        if done:
+            self.key = key
+            self._settings = replace(self._settings, key=key)
+        return done
 
     def flush(self, deadline: Deadline | float = 5.0) -> bool:
         """Writes everything heard so far, open windows too; whether it is on the disk in time (a float: seconds)."""
@@ -245,10 +266,10 @@ class AuditTrail:
             self._witness.flush(min(_FOR_WITNESS, deadline.remaining))
         return done
 
-    def _do(self, kind: OrderKind, timeout: float) -> Order | None:
+    def _do(self, kind: OrderKind, timeout: float, *, key: SigningKey | None = None) -> Order | None:
         if self._closed or not self._wake():
             return None
-        order = Order(kind)
+        order = Order(kind, key=key)
         self._inbox.order(order)
         return order if order.wait(timeout) else None
 
