@@ -11,43 +11,19 @@ import dataclasses
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import flask
-from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
-from opentelemetry.propagate import set_global_textmap
-from opentelemetry.propagators.composite import CompositePropagator
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from werkzeug.serving import make_server
 
 from otelwarden.pipeline import Warden, configure
-from otelwarden.tenancy import use_tenant
+from otelwarden.tenancy import TenantWSGIMiddleware, trusted_header
 
 TENANT_HEADER = "X-Tenant"
-
-
-class TenantMiddleware:
-    """Makes all work on a request belong to the tenant that its header names.
-
-    It stands around the instrumentation, not in a `before_request` hook: Flask's hooks run when the instrumentation
-    has already started the server span and counted the request, and both would belong to nobody. A real service reads
-    the tenant from a verified token here; the shop's callers are trusted.
-    """
-
-    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
-        self._app = app
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        tenant = environ.get("HTTP_X_TENANT")
-        if not tenant:
-            return self._app(environ, start_response)
-        with use_tenant(tenant):
-            return self._app(environ, start_response)
 
 
 def govern(app: flask.Flask, config: str | Path) -> Warden:
@@ -58,13 +34,14 @@ def govern(app: flask.Flask, config: str | Path) -> Warden:
     logging.getLogger().setLevel(logging.INFO)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # the shop writes an access log of its own
 
-    # Baggage first: it reads a request into the current context, in which the tenant is. Trace context first, as in
-    # the standard's default, would begin an empty one, and the server span would belong to nobody.
-    set_global_textmap(CompositePropagator([W3CBaggagePropagator(), TraceContextTextMapPropagator()]))
     RequestsInstrumentor().instrument()
     SQLite3Instrumentor().instrument()
     FlaskInstrumentor().instrument_app(app, excluded_urls="/governance/")
-    app.wsgi_app = TenantMiddleware(app.wsgi_app)  # type: ignore[method-assign]
+    # Around the instrumentation, not in a `before_request` hook: Flask's hooks run when the instrumentation has already
+    # started the server span and counted the request, and both would belong to nobody. A real service reads a verified
+    # token here, which is the default; the shop's callers are trusted.
+    middleware = TenantWSGIMiddleware(app.wsgi_app, identify=trusted_header(TENANT_HEADER))
+    app.wsgi_app = middleware  # type: ignore[method-assign]
     return warden
 
 

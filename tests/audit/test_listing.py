@@ -16,7 +16,6 @@ from otelwarden.audit import AuditTrail, SigningKey, last_records, list_streams
 from otelwarden.core import GovernanceEvent, Runtime
 
 COMMAND = str(Path(sys.executable).with_name("otelwarden"))
-START = time.time_ns()
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -31,13 +30,16 @@ def trail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("listing") / "trail"
     key = SigningKey.generate()
     trails = [AuditTrail(directory, key=key, runtime=Runtime(), coalesce_window=0, segment_bytes=4096) for _ in "ab"]
+    for trail in trails:
+        assert trail.append_sync(GovernanceEvent(time.time_ns(), "redaction", "reload", "policy.yaml"))
+    start = time.time_ns()
     for second in range(40):
         tenant = f"tenant-{second % 4}"
-        event = GovernanceEvent(START + second * 10**9, "redaction", "mask", "pii/email", tenant, "traces", second + 1)
+        event = GovernanceEvent(start + second * 10**9, "redaction", "mask", "pii/email", tenant, "traces", second + 1)
         trails[second % 2](event)
     for trail in trails:
         assert trail.flush()
-    evil = GovernanceEvent(START + 41 * 10**9, "tenancy", "suspend", "\x1b[31m\nforged line", "tenant-9", count=1)
+    evil = GovernanceEvent(start + 41 * 10**9, "tenancy", "suspend", "\x1b[31m\nforged line", "tenant-9", count=1)
     assert trails[0].append_sync(evil, actor="user:alice")
     assert trails[0].close()
     yield directory
@@ -65,7 +67,8 @@ def test_tail_goes_by_time_over_all_streams(trail: Path) -> None:
 def test_grep(trail: Path) -> None:
     done = run("grep", trail, "--tenant", "tenant-2", "--action", "mask", "--json")
     assert [json.loads(line)["count"] for line in done.stdout.splitlines()] == list(range(3, 41, 4))
-    end = datetime.fromtimestamp(START / 1e9 + 5, tz=timezone.utc).isoformat()
+    fifth = next(each for each in last_records(trail, 1000) if each["action"] == "mask" and each["count"] == 5)
+    end = datetime.fromtimestamp(int(fifth["time"]) / 1e9 + 0.5, tz=timezone.utc).isoformat()
     first = ["--since", "1h", "--until", end.replace("+00:00", "Z")]
     done = run("grep", trail, "--action", "mask", *first)
     assert [line.split()[3] for line in done.stdout.splitlines()] == [f"x{count}" for count in range(1, 6)]

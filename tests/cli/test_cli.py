@@ -51,7 +51,7 @@ def test_validate_names_every_fault(tmp_path: Path) -> None:
     bad.write_text("service: {pipelines: {traces: {exporters: [nowhere]}}}\ncolour: red\n", encoding="utf-8")
     done = run("validate", str(bad), str(good))
     assert done.returncode == 1
-    assert f"{bad}:/colour: unknown key; given 'colour'; allowed: exporters" in done.stderr
+    assert f"{bad}:/colour: unknown key; given 'colour'; allowed: compliance, exporters" in done.stderr
     assert f"{good}: good" in done.stdout
 
 

@@ -17,6 +17,7 @@ def test_an_event_of_nothing_in_particular() -> None:
         "span_id": 0,
         "config_digest": "",
         "target": "",
+        "actor": "",
     }
     assert event.count == 1
 

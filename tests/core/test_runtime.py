@@ -13,10 +13,12 @@ def test_a_decision_is_counted_and_told() -> None:
     runtime.emit("quota", "drop", "rate", tenant="acme", signal="logs", count=3)  # nobody listens yet
     observer = EventRecorder()
     runtime.observe(observer)
-    runtime.emit("quota", "drop", "rate", tenant="acme", signal="logs", trace_id=1, span_id=2, target="t")
+    runtime.emit(
+        "quota", "drop", "rate", tenant="acme", signal="logs", trace_id=1, span_id=2, target="t", actor="user:a"
+    )
     assert runtime.decisions() == {Decision("quota", "drop", "rate", "acme", "logs"): 4}
     assert [tuple(event) for event in observer.events] == [
-        (123, "quota", "drop", "rate", "acme", "logs", 1, 1, 2, "d1", "t")
+        (123, "quota", "drop", "rate", "acme", "logs", 1, 1, 2, "d1", "t", "user:a")
     ]
 
 

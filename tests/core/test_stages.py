@@ -107,7 +107,7 @@ def test_observers_are_told_of_drops_and_of_nothing_else(provider: TracerProvide
         bad.end()
     (event,) = observer.events
     context = bad.get_span_context()
-    assert event[1:] == ("c", "drop", "refused", "acme", "traces", 1, context.trace_id, context.span_id, "d1", "")
+    assert event[1:] == ("c", "drop", "refused", "acme", "traces", 1, context.trace_id, context.span_id, "d1", "", "")
 
 
 @pytest.mark.parametrize(("on_error", "left"), [("drop", 0), ("pass", 1)])

@@ -32,6 +32,8 @@ EXPECTED = {
         "metric  orders = 1 {",
         "the address is among the bytes that arrived: False",
     ],
+    "asgi_tokens": ["acme: 3 spans", "globex: 3 spans"],
+    "flask_tokens": ["acme: 8 spans", "quarantine: 4 spans", "unattributed: 4 spans"],
     "failover_only": ["of 200 spans 200 arrived", "healthy, took"],
 }
 """Lines, or parts of them, that an example prints."""

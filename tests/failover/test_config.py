@@ -38,6 +38,8 @@ def test_every_option_is_read() -> None:
     assert (check.type, check.path, check.port, check.interval, check.timeout) == ("http", "/healthz", 13133, 2.0, 0.5)
     assert (check.failure_threshold, check.recovery_threshold, config.successes_to_recover) == (3, 4, 4)
     assert (config.selection, config.region) == ("weighted", "eu")
+    assert (config.headers, config.residency) == ({"X-Scope-OrgID": "{tenant.id}"}, "prefer")
+    assert (config.hedge_after, config.metrics_max_age) == ("p99", 120.0)
     assert (config.degraded_latency, config.degraded_failure_rate) == (0.75, 0.25)
     assert set(settings["spool"]) == {each.name for each in fields(SpoolConfig)}
     assert config.spool == SpoolConfig(
@@ -54,8 +56,10 @@ def test_every_option_is_read() -> None:
     assert set(settings["endpoints"][0]) | set(settings["endpoints"][1]) >= {each.name for each in fields(Endpoint)} - {
         "ca_file",
         "certificate_file",
-        "key_file",
-    }  # those need files: test_tls
+        "key_file",  # those need files: test_tls
+        "exporter",  # only in code: test_vendor
+    }
+    assert (grpc.name, grpc.label, http.label) == ("primary", "primary", "https://otlp-b.example")
     assert (grpc.protocol, grpc.headers, grpc.priority, grpc.timeout) == ("grpc", {"x-scope-orgid": "eu"}, 10, 2.5)
     assert (http.compression, http.url_for("traces")) == ("gzip", "https://otlp-b.example/custom/traces")
     assert http.url_for("logs") == "https://otlp-b.example/custom/logs"
@@ -69,7 +73,7 @@ def test_schema_and_dataclasses_agree() -> None:
     for name, each in schema["properties"].items():
         default, ours = each["default"], getattr(defaults, name)
         assert each["description"]
-        if name in ("max_queue_bytes", "spool", "selection") or default is None:
+        if name in ("max_queue_bytes", "headers", "residency", "spool", "selection") or default is None:
             assert FailoverConfig.from_mapping({name: default}) == defaults
         else:
             assert ours == (parse_duration(default) if isinstance(default, str) else ours.__class__(default))
@@ -80,7 +84,7 @@ def test_schema_and_dataclasses_agree() -> None:
     assert SpoolConfig.from_mapping({"path": "a", **given}) == SpoolConfig(path="a")
     endpoint = schema["$defs"]["endpoint"]["properties"]
     example = Endpoint(url="http://localhost:4317")
-    assert set(endpoint) == {each.name for each in fields(Endpoint)}
+    assert set(endpoint) == {each.name for each in fields(Endpoint)} - {"exporter"}
     for name, each in endpoint.items():
         assert each["description"]
         assert name in ("url", "timeout") or each["default"] == as_in_json(getattr(example, name))

@@ -10,7 +10,8 @@ import pytest
 PACKAGES = [
     f"otelwarden.{name}"
     for name in (
-        "audit", "cli", "core", "failover", "otlp", "pipeline", "quota", "redaction", "schemas", "tenancy", "testing"
+        "audit", "cli", "compliance", "core", "failover", "otlp",
+        "pipeline", "quota", "redaction", "schemas", "tenancy", "testing"
     )
 ]  # fmt: skip
 

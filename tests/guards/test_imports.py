@@ -18,11 +18,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quota": {"core", "schemas"},
     "redaction": {"core", "schemas"},
     "audit": {"core", "schemas"},
+    "compliance": {"core", "schemas"},
     "otlp": {"core"},
     "failover": {"core", "schemas", "otlp"},
     "testing": {"core"},
-    "pipeline": {"core", "schemas", "tenancy", "quota", "redaction", "audit", "failover"},
-    "cli": {"core", "schemas", "tenancy", "quota", "redaction", "audit", "failover", "pipeline"},
+    "pipeline": {"core", "schemas", "tenancy", "quota", "redaction", "audit", "compliance", "failover"},
+    "cli": {"core", "schemas", "tenancy", "quota", "redaction", "audit", "compliance", "failover", "pipeline"},
 }
 
 MODULES = sorted(path for root in SOURCE_ROOTS for path in (ROOT / root / "otelwarden").rglob("*.py"))

@@ -22,6 +22,7 @@ from otelwarden.core import OnError, Runtime, total
 from otelwarden.redaction import (
     RedactionLogRecordProcessor,
     RedactionMetricReader,
+    RedactionOptions,
     RedactionPolicy,
     RedactionSpanExporter,
     Redactor,
@@ -109,7 +110,11 @@ def test_failing_open_is_for_errors_not_for_what_was_not_scanned(policy: Redacti
 @pytest.mark.parametrize("on_error", ["drop", "pass"])
 def test_a_resource_that_cannot_be_scanned_lets_nothing_out(policy: RedactionPolicy, on_error: OnError) -> None:
     resource = Resource({"command": "x" * 2000})
-    options: dict[str, Any] = {"policy": policy, "on_error": on_error, "max_value_length": 1024}
+    options: dict[str, Any] = {
+        "policy": policy,
+        "on_error": on_error,
+        "options": RedactionOptions(max_value_length=1024),
+    }
     spans, logs, metrics, runtime = (
         InMemorySpanExporter(),
         InMemoryLogRecordExporter(),

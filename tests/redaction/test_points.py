@@ -11,7 +11,7 @@ from opentelemetry.sdk.metrics.export import Buckets, Gauge, HistogramDataPoint,
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 
 from otelwarden.core import Runtime, total
-from otelwarden.redaction import RedactionMetricReader
+from otelwarden.redaction import RedactionMetricReader, RedactionOptions
 from otelwarden.redaction.points import _downscale, merge_equal
 
 
@@ -91,7 +91,9 @@ def test_values_of_other_types_are_other_series() -> None:
 
 def test_a_metric_that_fails_is_dropped_alone() -> None:
     memory, runtime = InMemoryMetricReader(), Runtime()
-    reader = RedactionMetricReader(memory, policy=["pii"], runtime=runtime, max_value_length=1024)
+    reader = RedactionMetricReader(
+        memory, policy=["pii"], runtime=runtime, options=RedactionOptions(max_value_length=1024)
+    )
     meter = MeterProvider(metric_readers=[reader]).get_meter("m")
     meter.create_counter("long").add(1, {"a": "x" * 2000})
     meter.create_counter("fine").add(1, {"a": "x"})

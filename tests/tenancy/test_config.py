@@ -10,7 +10,9 @@ import pytest
 import otelwarden.tenancy
 from otelwarden.core import ConfigError, Runtime, parse_duration, read_document
 from otelwarden.schemas import load_schema
-from otelwarden.tenancy import Tenancy, TenancyConfig, TenantRegistry, TenantSpanProcessor, TenantStatus
+from otelwarden.tenancy import Tenancy, TenancyConfig, TenantRegistry, TenantSpanProcessor, TenantStatus, TokenConfig
+
+TOKEN = {"algorithms": ["ES256"], "issuer": "https://issuer.example", "audience": "shop", "jwks_file": "keys.json"}
 
 
 def plain(value):
@@ -34,7 +36,17 @@ def test_schema_and_dataclass_agree():
 def test_every_option_is_read():
     config = TenancyConfig.from_mapping(read_document(Path(__file__).parent / "config.yaml"))
     assert config == TenancyConfig(
-        sources=("attribute", "resource", "baggage", "context"),
+        sources=("attribute", "resource", "baggage", "context", "token"),
+        token=TokenConfig(
+            algorithms=("HS256",),
+            issuer="https://issuer.example",
+            audience="shop",
+            tenant_claim=("org", "tenant"),
+            secret_env="TOKEN_SECRET",
+            leeway=5.0,
+            max_bytes=4096,
+            max_cached=100,
+        ),
         missing="reject",
         default_tenant="nobody",
         unknown="quarantine",
@@ -62,7 +74,22 @@ def test_every_option_is_read():
         ({"source": ["context"]}, ["/source"]),
         ({"sources": []}, ["/sources"]),
         ({"sources": ["context", "context"]}, ["/sources"]),
-        ({"sources": ["token"]}, ["/sources/0"]),
+        ({"sources": ["cookie"]}, ["/sources/0"]),
+        ({"sources": ["token"]}, ["/sources"]),
+        ({"token": TOKEN}, ["/sources"]),
+        ({"sources": ["token"], "token": {}}, ["/token"] * 3),
+        ({"sources": ["token"], "token": {**TOKEN, "secret": "s"}}, ["/token/secret"]),
+        ({"sources": ["token"], "token": {**TOKEN, "algorithms": ["none"]}}, ["/token/algorithms/0"]),
+        ({"sources": ["token"], "token": {**TOKEN, "algorithms": ["HS256"]}}, ["/token/algorithms"]),
+        ({"sources": ["token"], "token": {**TOKEN, "algorithms": ["RS256", "HS256"]}}, ["/token/algorithms"]),
+        ({"sources": ["token"], "token": {**TOKEN, "secret_env": "SECRET"}}, ["/token"]),
+        ({"sources": ["token"], "token": {**TOKEN, "jwks_file": None}}, ["/token"]),
+        ({"sources": ["token"], "token": {**TOKEN, "leeway": "2h"}}, ["/token/leeway"]),
+        ({"sources": ["token"], "token": {**TOKEN, "tenant_claim": []}}, ["/token/tenant_claim"]),
+        (
+            {"sources": ["token"], "token": {**TOKEN, "max_bytes": 10**6, "issuer": ""}},
+            ["/token/issuer", "/token/max_bytes"],
+        ),
         ({"missing": "pass", "unknown": "default"}, ["/missing", "/unknown"]),
         ({"default_tenant": "../x", "quarantine_tenant": ""}, ["/default_tenant", "/quarantine_tenant"]),
         ({"default_tenant": "a", "quarantine_tenant": "a"}, ["/quarantine_tenant"]),
@@ -86,6 +113,7 @@ def test_what_is_wrong_is_said_all_at_once(document, pointers):
 def test_the_constructor_refuses_the_same():
     for options in (
         {"sources": ("token",)},
+        {"token": TokenConfig(**TOKEN)},
         {"unknown": "maybe"},
         {"reload_interval": 0},
         {"statuses": {"dead": "pass"}},

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from otelwarden.core import Runtime, Signal
+from otelwarden.failover.batch import Lost
 
 
 class Accounts:
@@ -32,6 +33,11 @@ class Accounts:
         for tenant, count in tenants.items():
             self._ledger.account(tenant).dropped(reason).add(count)
             self._runtime.emit("failover", "drop", reason, tenant=tenant, signal=self._signal, count=count)
+
+    def lost(self, batches: Iterable[Lost]) -> None:
+        """Batches had to go."""
+        for batch, reason in batches:
+            self.dropped(batch.tenants, reason)
 
 
 def shares(total: int, tenants: Mapping[str, int]) -> dict[str, int]:

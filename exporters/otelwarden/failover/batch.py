@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from otelwarden.failover.terms import Bound
 
 if TYPE_CHECKING:
     from otelwarden.failover.spool import Record
@@ -25,10 +27,22 @@ class Part(NamedTuple):
         return sum(self.tenants.values())
 
 
+class Serialized(NamedTuple):
+    """What became of items when they were encoded."""
+
+    part: Part
+    """The request; no tenant has anything in it when nothing could be encoded."""
+    lost: Mapping[str, int]
+    """How many items of each tenant could not be."""
+
+
 class Batch:
     """An encoded batch, whose items it holds, and how it has fared.
 
     Attributes:
+        bound: what its terms were made of when it was accepted.
+        items: the spans, log records or metrics themselves, for endpoints that are exporters; None when they are gone.
+        encode: makes the request of them; None when that is done.
         parts: the requests that are to be sent for it: one, unless it was too large; none when it is settled.
         born_ns: when it was accepted, monotonic nanoseconds.
         size: bytes of memory it takes, about.
@@ -42,9 +56,12 @@ class Batch:
 
     __slots__ = (
         "born_ns",
+        "bound",
         "divided",
+        "encode",
         "evicted",
         "first_refused_ns",
+        "items",
         "number",
         "parts",
         "record",
@@ -52,9 +69,19 @@ class Batch:
         "size",
     )
 
-    def __init__(self, body: bytes, tenants: Mapping[str, int], born_ns: int, record: Record | None = None) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        tenants: Mapping[str, int],
+        born_ns: int,
+        record: Record | None = None,
+        bound: Bound = Bound.NOTHING,
+    ) -> None:
         self.parts = [Part(body, tenants)]
         self.born_ns = born_ns
+        self.bound = bound
+        self.items: Any = None
+        self.encode: Callable[[], Serialized] | None = None
         self.size = len(body) + OVERHEAD
         self.number = 0
         self.record = record
@@ -62,6 +89,12 @@ class Batch:
         self.divided = False
         self.refused_rounds = 0
         self.first_refused_ns = 0
+
+    def hold(self, items: Any, size: int, encode: Callable[[], Serialized] | None) -> None:
+        """Keeps the items themselves too, which take `size` bytes of memory."""
+        self.items = items
+        self.encode = encode
+        self.size += size
 
     @property
     def tenants(self) -> Mapping[str, int]:

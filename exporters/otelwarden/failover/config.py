@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from otelwarden.core import ConfigError, Fault, parse_bytes, parse_duration
 from otelwarden.failover.checks import HealthCheck
 from otelwarden.failover.endpoint import Endpoint, parse_endpoints
+from otelwarden.failover.headers import header_faults
 from otelwarden.failover.selection import check_selection
 from otelwarden.failover.spool import SpoolConfig
+from otelwarden.failover.terms import RESIDENCIES, Residency
+
+_QUANTILE: Final = re.compile(r"p(\d{1,2}(?:\.\d{1,3})?)", re.ASCII)
+
+
+def quantile_of(text: str) -> float:
+    """The share that a text such as `p95` stands for."""
+    found = _QUANTILE.fullmatch(text)
+    if found is None or not float(found[1]) > 0:
+        raise ValueError(text)
+    return float(found[1]) / 100
+
+
+def _is_quantile(given: object) -> bool:
+    if not isinstance(given, str):
+        return False
+    try:
+        return quantile_of(given) > 0
+    except ValueError:
+        return False
+
 
 _PARSERS: Final[dict[str, Callable[[Any], Any]]] = {
     "endpoints": parse_endpoints,
@@ -18,6 +41,8 @@ _PARSERS: Final[dict[str, Callable[[Any], Any]]] = {
     "degraded_latency": lambda given: None if given is None else parse_duration(given),
     "max_queue_bytes": parse_bytes,
     "max_age": parse_duration,
+    "metrics_max_age": lambda given: None if given is None else parse_duration(given),
+    "hedge_after": lambda given: given if given is None or _is_quantile(given) else parse_duration(given),
     "initial_backoff": parse_duration,
     "max_backoff": parse_duration,
     "shutdown_patience": parse_duration,
@@ -49,6 +74,15 @@ class FailoverConfig:
     `consistent`, or the name of an entry point of the group `otelwarden.failover.selection`; default `priority`."""
     region: str | None = None
     """Where this process is: among equals in health, endpoints there are chosen first; default None."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every request, over the endpoint's own; `{tenant.id}` in a value stands for the id of the tenant, and
+    each then gets requests of its own; default none."""
+    residency: Residency = "strict"
+    """Whether the region of a tenant forbids endpoints that are not in it (`strict`), or only prefers those that are
+    (`prefer`); default `strict`: who gives a tenant a region means it, and what was sent elsewhere cannot be undone."""
+    hedge_after: float | str | None = None
+    """Seconds after which a batch of spans or log records goes to the next endpoint too, unless the first has answered;
+    or a quantile of the latest latencies such as `p99`; default None: it does not."""
     health_check: HealthCheck | None = None
     """How endpoints in good health are asked whether they still are; default None: only live telemetry tells."""
     degraded_latency: float | None = None
@@ -58,7 +92,10 @@ class FailoverConfig:
     max_queue_bytes: int = 32 << 20
     """Bytes of encoded batches in memory, for each signal; beyond, the oldest is dropped; default 32 MiB."""
     max_age: float = 300.0
-    """Seconds after which a batch that nobody took is dropped; default 300."""
+    """Seconds for all attempts at a batch, after which it is dropped; the one of the spool where there is one; default
+    300."""
+    metrics_max_age: float | None = None
+    """The same for metrics, in place of either: many backends refuse points that are late; default None."""
     failure_threshold: int = 3
     """Failures in a row from which an endpoint counts as unhealthy, and not just as degraded; default 3."""
     recovery_threshold: int = 2
@@ -82,7 +119,7 @@ class FailoverConfig:
         ]
         if not faults and self.max_backoff < self.initial_backoff:
             faults.append(Fault(pointer="/max_backoff", message="less than initial_backoff", given=self.max_backoff))
-        faults += _choice_faults(self)
+        faults += [*_choice_faults(self), *_tenant_faults(self)]
         if faults:
             raise ConfigError(faults)
 
@@ -147,3 +184,18 @@ def _choice_faults(config: FailoverConfig) -> list[Fault]:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
             faults.append(Fault(pointer=f"/{name}", message="out of range", given=value, allowed=f"above 0 to {most}"))
     return faults
+
+
+def _tenant_faults(config: FailoverConfig) -> Iterator[Fault]:
+    # Any of the endpoints may speak gRPC, which is the stricter one.
+    yield from header_faults(config.headers, grpc=True)
+    if config.residency not in RESIDENCIES:
+        allowed = ", ".join(RESIDENCIES)
+        yield Fault(pointer="/residency", message="unknown residency", given=config.residency, allowed=allowed)
+    for name in ("hedge_after", "metrics_max_age"):
+        value = getattr(config, name)
+        if value is None or (name == "hedge_after" and _is_quantile(value)):
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.001 <= value < float("inf"):
+            allowed = "a duration, at least 1 ms" + (", or a quantile such as p99" if name == "hedge_after" else "")
+            yield Fault(pointer=f"/{name}", message="not a duration", given=value, allowed=allowed)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from otelwarden.core import SIGNALS, ConfigError, Fault, Signal, parse_duration
+from otelwarden.failover.headers import TENANT_ID, header_faults
+from otelwarden.failover.vendor import signals_of
 from otelwarden.otlp import Compression, GrpcTransport, HttpTransport, Tls, Transport
 
 WireProtocol: TypeAlias = Literal["grpc", "http/protobuf"]
@@ -18,10 +19,6 @@ DEFAULT_TIMEOUT: Final = 10.0
 
 _PROTOCOLS: Final = ("grpc", "http/protobuf")
 _COMPRESSIONS: Final = ("none", "gzip")
-_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
-_GRPC_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
-_HEADER_VALUE: Final = re.compile(r"[\x20-\x7e\t]*", re.ASCII)
-_RESERVED: Final = frozenset({"content-type", "content-length", "content-encoding", "host", "transfer-encoding", "te"})
 
 
 def _default_timeout() -> float:
@@ -36,8 +33,10 @@ class Endpoint:
     Raises ConfigError with everything that is wrong with it.
     """
 
-    url: str
+    url: str = ""
     """`http` or `https`, with a host; for `http/protobuf` a base to which `/v1/<signal>` is added."""
+    name: str = ""
+    """What it is called in events, statistics and the `destinations` of tenants; default its URL."""
     protocol: WireProtocol = "grpc"
     """`grpc` or `http/protobuf`; default `grpc`."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -61,23 +60,35 @@ class Endpoint:
     region: str | None = None
     """Where it is; endpoints of `FailoverConfig.region` are chosen first; default None."""
     capabilities: tuple[Signal, ...] = SIGNALS
-    """The signals it accepts; it is never chosen for another; default all three."""
+    """The signals it accepts; it is never chosen for another; default all three, or the one of its exporter."""
     traces_url: str | None = None
     """Full URL for traces, taken as it is; `http/protobuf` only; default from `url`."""
     logs_url: str | None = None
     """Full URL for logs, taken as it is; `http/protobuf` only; default from `url`."""
     metrics_url: str | None = None
     """Full URL for metrics, taken as it is; `http/protobuf` only; default from `url`."""
+    exporter: Any = None
+    """An exporter of the SDK to hand items to, in place of a URL; only in code; default None."""
 
     def __post_init__(self) -> None:
         if isinstance(self.capabilities, list):
             object.__setattr__(self, "capabilities", tuple(self.capabilities))
+        if self.exporter is not None:
+            if faults := [*_exporter_faults(self), *_setting_faults(self)]:
+                raise ConfigError(faults)
+            object.__setattr__(self, "capabilities", signals_of(self.exporter))
+            return
         faults = [*_address_faults(self), *_setting_faults(self), *_header_faults(self), *_tls_faults(self)]
         if faults:
             raise ConfigError(faults)
 
     def __repr__(self) -> str:
-        return f"Endpoint({self.url!r}, {self.protocol!r})"  # headers hold credentials
+        return f"Endpoint({self.label!r}, {self.protocol!r})"  # headers hold credentials
+
+    @property
+    def label(self) -> str:
+        """What it is called: its name, or else its URL, or the class of its exporter."""
+        return self.name or self.url or type(self.exporter).__name__
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Endpoint:
@@ -86,7 +97,7 @@ class Endpoint:
         Raises:
             ConfigError: with everything that is wrong with it; pointers are relative to `settings`.
         """
-        known = [each.name for each in fields(cls)]
+        known = [each.name for each in fields(cls) if each.name != "exporter"]
         faults = [
             Fault(pointer=f"/{key}", message="unknown key", given=key, allowed=", ".join(known))
             for key in settings
@@ -124,6 +135,18 @@ class Endpoint:
             )
         urls = {signal: self.url_for(signal) for signal in SIGNALS}
         return HttpTransport(urls, headers=headers, tls=tls, compression=self.compression)
+
+
+def _exporter_faults(endpoint: Endpoint) -> Iterator[Fault]:
+    if len(signals_of(endpoint.exporter)) != 1:
+        allowed = "a SpanExporter, LogRecordExporter or MetricExporter"
+        yield Fault(
+            pointer="/exporter", message="not an exporter", given=type(endpoint.exporter).__name__, allowed=allowed
+        )
+    of_a_url = ("url", "traces_url", "logs_url", "metrics_url", "headers", "ca_file", "certificate_file", "key_file")
+    for name in of_a_url:
+        if getattr(endpoint, name):
+            yield Fault(pointer=f"/{name}", message="an exporter has its own way to where it sends")
 
 
 def _split(url: Any) -> SplitResult | None:
@@ -170,6 +193,8 @@ def _setting_faults(endpoint: Endpoint) -> Iterator[Fault]:
 
 
 def _choice_faults(endpoint: Endpoint) -> Iterator[Fault]:
+    if not isinstance(endpoint.name, str) or endpoint.name != endpoint.name.strip() or not endpoint.name.isprintable():
+        yield Fault(pointer="/name", message="not a name", given=endpoint.name, allowed="printable text")
     capacity, weight, region = endpoint.capacity, endpoint.weight, endpoint.region
     if capacity is not None and (type(capacity) is not int or capacity < 1):
         yield Fault(pointer="/capacity", message="not a capacity", given=capacity, allowed="a whole number from 1")
@@ -185,25 +210,11 @@ def _choice_faults(endpoint: Endpoint) -> Iterator[Fault]:
 
 
 def _header_faults(endpoint: Endpoint) -> Iterator[Fault]:
-    if not isinstance(endpoint.headers, Mapping):
-        yield Fault(pointer="/headers", message="wrong type", allowed="a mapping of names to text")
-        return
-    seen: set[str] = set()
-    name_pattern = _GRPC_HEADER_NAME if endpoint.protocol == "grpc" else _HEADER_NAME
-    for name, value in endpoint.headers.items():
-        pointer = f"/headers/{str(name).replace('~', '~0').replace('/', '~1')}"
-        if not isinstance(name, str) or not name_pattern.fullmatch(name):
-            yield Fault(pointer=pointer, message="not a header name", given=name)
-        elif name.lower() in _RESERVED or name.lower().startswith("grpc-"):
-            yield Fault(pointer=pointer, message="set by the protocol itself", given=name)
-        elif endpoint.protocol == "grpc" and name.lower().endswith("-bin"):
-            yield Fault(pointer=pointer, message="binary gRPC headers are not supported", given=name)
-        elif name.lower() in seen:
-            yield Fault(pointer=pointer, message="header given twice", given=name)
-        # Values are credentials: an error does not quote them.
-        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
-            yield Fault(pointer=pointer, message="not a header value", allowed="printable ASCII, no line break")
-        seen.add(str(name).lower())
+    yield from header_faults(endpoint.headers, grpc=endpoint.protocol == "grpc")
+    if isinstance(endpoint.headers, Mapping):
+        for name, value in endpoint.headers.items():
+            if isinstance(value, str) and TENANT_ID in value:
+                yield Fault(pointer=f"/headers/{name}", message=f"{TENANT_ID} stands in the headers of failover")
 
 
 def _tls_faults(endpoint: Endpoint) -> Iterator[Fault]:
@@ -235,8 +246,10 @@ def parse_endpoints(given: Any) -> tuple[Endpoint, ...]:
         except ConfigError as error:
             faults += [fault.within(f"/endpoints/{position}") for fault in error.faults]
             continue
-        if any(endpoint.url.rstrip("/") == other.url.rstrip("/") for other in endpoints):
+        if endpoint.url and any(endpoint.url.rstrip("/") == other.url.rstrip("/") for other in endpoints):
             faults.append(Fault(pointer=f"/endpoints/{position}/url", message="listed twice", given=endpoint.url))
+        elif any(endpoint.label == other.label for other in endpoints):
+            faults.append(Fault(pointer=f"/endpoints/{position}/name", message="listed twice", given=endpoint.label))
         endpoints.append(endpoint if endpoint.priority is not None else replace(endpoint, priority=position))
     if not endpoints and not faults:
         faults.append(Fault(pointer="/endpoints", message="no endpoint", allowed="at least one"))

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from otelwarden.core import Signal
 from otelwarden.failover.config import FailoverConfig
 from otelwarden.failover.endpoint import Endpoint
+from otelwarden.failover.outbound import Outbound
 from otelwarden.failover.stats import EndpointStats
 from otelwarden.failover.status import RANK, Status
+from otelwarden.failover.traffic import CountedTransport
 from otelwarden.failover.window import Window
 from otelwarden.otlp import Transport
 
@@ -29,7 +31,13 @@ class PooledEndpoint:
 
     Args:
         random: uniform in [0, 1).
+
+    Attributes:
+        wire: the way there, for probes and checks.
+        transport: the same way for live telemetry, which is counted.
     """
+
+    transport: CountedTransport
 
     def __init__(
         self,
@@ -40,7 +48,7 @@ class PooledEndpoint:
         random: Callable[[], float],
     ) -> None:
         self.endpoint = endpoint
-        self.wire = self.transport = transport
+        self.wire = transport
         self.priority = position if endpoint.priority is None else endpoint.priority
         self.draining = self.removed = False
         self._config = config
@@ -54,7 +62,7 @@ class PooledEndpoint:
         self.failures = self.successes = self.failed_checks = 0
         self.retry_at_ns = self.throttled_until_ns = self.succeeded_at_ns = self.heartbeat_ns = 0
         self.delivered = self.rejected = self.refused = 0
-        self.unconfirmed = self.requests = self.failed_attempts = self.probes = self.in_flight = 0
+        self.unconfirmed = self.requests = self.failed_attempts = self.probes = self.in_flight = self.overtaken = 0
         self.window = Window()
         self.last_code = ""
 
@@ -77,6 +85,12 @@ class PooledEndpoint:
         """Whether it may be sent new requests of this signal, for all that health says."""
         return not self.draining and signal in self.endpoint.capabilities
 
+    def takes(self, outbound: Outbound) -> bool:
+        """Whether it may be sent a batch, for all that health says: its signal, its terms and its form."""
+        if not self.accepts(outbound.signal) or not outbound.terms.allows(self.endpoint):
+            return False
+        return outbound.as_bytes if self.endpoint.exporter is None else outbound.as_items
+
     def backoff(self, failures: int) -> float:
         """Seconds to leave it alone after that many failures; the formula is in the class's docstring."""
         longest = min(self._config.max_backoff, self._config.initial_backoff * 2.0 ** min(failures - 1, 60))
@@ -98,6 +112,8 @@ class PooledEndpoint:
         """It took, or at least judged, a request; or a check that is no export says that it is well."""
         self.successes += 1
         self.failed_checks = 0
+        if live:
+            self.overtaken = 0
         self.last_code = code
         if exported:
             self.succeeded_at_ns = now_ns
@@ -146,6 +162,7 @@ class PooledEndpoint:
     def stats(self, *, active: bool) -> EndpointStats:
         """What is known of it."""
         return EndpointStats(
+            name=self.endpoint.label,
             url=self.endpoint.url,
             priority=self.priority,
             region=self.endpoint.region,

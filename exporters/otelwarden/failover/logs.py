@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 
-from otelwarden.core import LOGS, Runtime
+from otelwarden.core import LOGS, Runtime, TenantRouting
 from otelwarden.failover.config import FailoverConfig
 from otelwarden.failover.endpoint import Endpoints
-from otelwarden.failover.exporter import Exporting, count_by, tenant_of_item
+from otelwarden.failover.exporter import Exporting, handling_of_items
 from otelwarden.failover.pool import DEFAULTS, EndpointPool
 from otelwarden.failover.spool import Spool
 from otelwarden.otlp import encode_logs
@@ -26,6 +26,7 @@ class FailoverLogRecordExporter(LogRecordExporter):
             else the one of the OTLP environment.
         pool: shared with the other exporters of a pipeline, so that one outage is one failover; has its own endpoints.
         runtime: None for the one shared by all stages that are used by hand.
+        directory: tells the region, destinations and headers of tenants; None where nobody knows them.
 
     Raises ConfigError for endpoints that are none.
     """
@@ -39,8 +40,10 @@ class FailoverLogRecordExporter(LogRecordExporter):
         config: FailoverConfig = DEFAULTS,
         runtime: Runtime | None = None,
         pool: EndpointPool | None = None,
+        directory: TenantRouting | None = None,
     ) -> None:
-        self._exporting = Exporting(LOGS, endpoints, config, runtime, pool)
+        handling = handling_of_items(encode_logs)
+        self._exporting = Exporting(LOGS, lambda _: handling, endpoints, config, runtime, pool, directory)
 
     @property
     def pool(self) -> EndpointPool:
@@ -54,7 +57,7 @@ class FailoverLogRecordExporter(LogRecordExporter):
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Takes charge of the records; FAILURE only after `shutdown`."""
-        taken = self._exporting.export(lambda: encode_logs(batch), count_by(tenant_of_item, batch), tenant_of_item)
+        taken = self._exporting.export(batch)
         return LogRecordExportResult.SUCCESS if taken else LogRecordExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:

@@ -2,19 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Container
+from typing import Any, Final
 
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.metrics.view import Aggregation
 
-from otelwarden.core import METRICS, Runtime, points_by_tenant, tenant_of_point
+from otelwarden.core import (
+    METRICS,
+    Drop,
+    Runtime,
+    TenantRouting,
+    map_metrics,
+    map_points,
+    points_by_tenant,
+    tenant_of_point,
+)
 from otelwarden.failover.config import FailoverConfig
 from otelwarden.failover.endpoint import Endpoints
-from otelwarden.failover.exporter import Exporting
+from otelwarden.failover.exporter import Exporting, Handling
 from otelwarden.failover.pool import DEFAULTS, EndpointPool
 from otelwarden.failover.spool import Spool
 from otelwarden.failover.temporality import aggregation_of_environment, temporality_of_environment
 from otelwarden.otlp import encode_metrics
+
+_POINT: Final = 1024
+"""Bytes of memory that a data point takes, about."""
+
+_OTHERS: Final = Drop("of another tenant")
+
+
+def _handling(runtime: Runtime) -> Handling:
+    attribute = runtime.tenant_attribute
+
+    def only(data: MetricsData, tenants: Container[str]) -> MetricsData:
+        return map_metrics(
+            data,
+            lambda metric: map_points(
+                metric,
+                lambda point: point if tenant_of_point(point, attribute) in tenants else _OTHERS,
+                attribute,
+                lambda tenant, reason, count: None,  # they leave by another way
+            ),
+        )
+
+    return Handling(
+        encode=encode_metrics,
+        count=lambda data: points_by_tenant(data, attribute),
+        tenant_of=lambda point: tenant_of_point(point, attribute),
+        only=only,
+        size=lambda data: _POINT * sum(points_by_tenant(data, attribute).values()),
+    )
 
 
 class FailoverMetricExporter(MetricExporter):
@@ -29,6 +67,7 @@ class FailoverMetricExporter(MetricExporter):
         runtime: None for the one shared by all stages that are used by hand.
         preferred_temporality: by kind of instrument, over what the environment prefers.
         preferred_aggregation: by kind of instrument, over what the environment prefers.
+        directory: tells the region, destinations and headers of tenants; None where nobody knows them.
 
     Raises ConfigError for endpoints that are none, and for preferences of the environment that there are not.
     """
@@ -44,12 +83,13 @@ class FailoverMetricExporter(MetricExporter):
         pool: EndpointPool | None = None,
         preferred_temporality: dict[type, AggregationTemporality] | None = None,
         preferred_aggregation: dict[type, Aggregation] | None = None,
+        directory: TenantRouting | None = None,
     ) -> None:
         super().__init__(
             preferred_temporality=temporality_of_environment() | (preferred_temporality or {}),
             preferred_aggregation=aggregation_of_environment() | (preferred_aggregation or {}),
         )
-        self._exporting = Exporting(METRICS, endpoints, config, runtime, pool)
+        self._exporting = Exporting(METRICS, _handling, endpoints, config, runtime, pool, directory)
 
     @property
     def pool(self) -> EndpointPool:
@@ -63,12 +103,7 @@ class FailoverMetricExporter(MetricExporter):
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
         """Takes charge of the points; FAILURE only after `shutdown`. It waits for nothing, so no timeout applies."""
-        attribute = self._exporting.runtime.tenant_attribute
-        taken = self._exporting.export(
-            lambda: encode_metrics(metrics_data),
-            points_by_tenant(metrics_data, attribute),
-            lambda point: tenant_of_point(point, attribute),
-        )
+        taken = self._exporting.export(metrics_data)
         return MetricExportResult.SUCCESS if taken else MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:

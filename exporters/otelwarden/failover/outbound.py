@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from otelwarden.core import LOGS, METRICS, Signal
+from otelwarden.failover.terms import OPEN, Terms
 
 _RESOURCES: Final = 1  # ExportTraceServiceRequest.resource_spans, and its like of the other signals
 _RESOURCE: Final = 1  # ResourceSpans.resource, and its like
@@ -22,7 +23,13 @@ class Outbound:
     signal: Signal
     """What it consists of."""
     body: bytes = b""
-    """The serialized `Export...ServiceRequest`."""
+    """The serialized `Export...ServiceRequest`; empty when it has not been serialized."""
+    terms: Terms = OPEN
+    """Where it may go."""
+    as_items: bool = False
+    """Whether it can be given to an endpoint that is an exporter."""
+    as_bytes: bool = True
+    """Whether it can be given to any other."""
 
     @property
     def key(self) -> bytes:

@@ -9,26 +9,32 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from otelwarden.core import TRACES, ConfigError, Fault, Runtime, Signal, default_runtime, run_in_child_after_fork
+from otelwarden.core import TRACES, Deadline, Runtime, Signal, default_runtime, run_in_child_after_fork
 from otelwarden.failover.checks import Checker, EndpointCheck, HealthCheck
+from otelwarden.failover.chooser import Chooser, seconds_until_any
 from otelwarden.failover.config import FailoverConfig
-from otelwarden.failover.endpoint import Endpoint, Endpoints, parse_endpoints
+from otelwarden.failover.endpoint import Endpoint, Endpoints
 from otelwarden.failover.health import PooledEndpoint
+from otelwarden.failover.membership import Membership
 from otelwarden.failover.monitor import HealthMonitor
 from otelwarden.failover.outbound import Outbound
 from otelwarden.failover.recovery import PROBE_TIMEOUT, Recovery
-from otelwarden.failover.routes import News, Routes, best_of
-from otelwarden.failover.selection import PrioritySelection, Selection, selection_named
+from otelwarden.failover.routes import News, Routes
+from otelwarden.failover.selection import READS_NO_BATCH, PrioritySelection, Selection, selection_named
 from otelwarden.failover.stats import EndpointStats, PoolStats
 from otelwarden.failover.status import Status
 from otelwarden.failover.traffic import CountedTransport
+from otelwarden.failover.vendor import ExporterTransport
 from otelwarden.failover.window import Window
 from otelwarden.otlp import Cancellation, Outcome, Transport, Verdict
 
 DEFAULTS: Final = FailoverConfig()
 
-BUSY_PAUSE: Final = 0.05
-"""Seconds after which those who wait for an endpoint with full hands look again, should nobody wake them."""
+LAST_WORDS: Final = 0.5
+"""Seconds for an exporter among the endpoints to shut down."""
+
+OVERTAKEN: Final = Outcome(verdict=Verdict.RETRYABLE, code="overtaken", answered=False)
+"""What is noted of an endpoint that was slower than the next one too often."""
 
 _ANY: Final = Outbound(TRACES)
 _BECAME: Final = {
@@ -76,18 +82,17 @@ class EndpointPool:
         self._now_ns = self._runtime.clock.monotonic_ns
         self._time_ns = self._runtime.clock.time_ns
         self._errors = self._runtime.errors("failover")
-        self._selection = selection or selection_named(config.selection)
+        selection = selection or selection_named(config.selection)
+        self.reads_batches = not isinstance(selection, READS_NO_BATCH)
         if health_check is not None and config.health_check is None:
             config = replace(config, health_check=HealthCheck())
         self._config = config
         self._random = random
         self._open_transport = open_transport
-        self._routes = Routes(ordered=isinstance(self._selection, PrioritySelection), region=config.region)
+        self._chooser = Chooser(selection, config.region, self._errors)
+        self._routes = Routes(ordered=isinstance(selection, PrioritySelection), region=config.region)
         self._listeners: list[Callable[[], None]] = []
-        self._endpoints = [
-            self._made(endpoint, position)
-            for position, endpoint in enumerate(parse_endpoints(config.endpoints if endpoints is None else endpoints))
-        ]
+        self._members = Membership(config.endpoints if endpoints is None else endpoints, self._made, self._routes)
         self._start_over()
         check = config.health_check
         self._asks_by_export = health_check is None and (check is None or check.type == "export")
@@ -97,7 +102,11 @@ class EndpointPool:
         run_in_child_after_fork(self._start_over_in_child)
 
     def _made(self, endpoint: Endpoint, position: int) -> PooledEndpoint:
-        wire = self._open_transport(endpoint)
+        wire: Transport = (
+            self._open_transport(endpoint)
+            if endpoint.exporter is None
+            else ExporterTransport(endpoint.exporter, self._errors)
+        )
         pooled = PooledEndpoint(endpoint, position, self._config, wire, self._random)
         pooled.transport = CountedTransport(wire, pooled, self)
         return pooled
@@ -107,12 +116,10 @@ class EndpointPool:
         self._reserved: dict[int, PooledEndpoint] = {}
         self._window = Window()
         self._counts: Counter[str] = Counter()
-        self._routes.start(self._endpoints)
+        self._routes.start(self._members.all)
 
     def _start_over_in_child(self) -> None:
-        self._endpoints = [each for each in self._endpoints if not each.draining]
-        for endpoint in self._endpoints:
-            endpoint.reset()
+        self._members.start_over()
         self._start_over()
 
     # --- who uses it
@@ -132,8 +139,19 @@ class EndpointPool:
                 return
         self._monitor.stop()
         self._recovery.stop()
-        for endpoint in self._endpoints:
+        for endpoint in self._members.all:
             endpoint.wire.close()
+        for endpoint in self._members.all:
+            if isinstance(endpoint.wire, ExporterTransport):
+                endpoint.wire.wait(LAST_WORDS)
+
+    def flush(self, signal: Signal, deadline: Deadline) -> bool:
+        """Flushes the exporters among the endpoints, which may hold what they took; whether that was done in time."""
+        done = True
+        for endpoint in self._members.all:
+            if endpoint.accepts(signal) and isinstance(endpoint.wire, ExporterTransport):
+                done = endpoint.wire.flush(deadline) and done
+        return done
 
     # --- who belongs to it
 
@@ -143,74 +161,42 @@ class EndpointPool:
         Raises:
             ConfigError: it is none, or there already, perhaps still draining.
         """
-        (given,) = parse_endpoints([endpoint])
-        own_priority = endpoint.priority if isinstance(endpoint, Endpoint) else None
-        if isinstance(endpoint, Mapping):
-            own_priority = endpoint.get("priority")
         with self._lock:
-            if any(_same(each, given.url) for each in self._endpoints):
-                raise ConfigError([Fault(pointer="/url", message="listed twice", given=given.url)])
-            last = max((each.priority for each in self._endpoints), default=-1) + 1
-            pooled = self._made(replace(given, priority=last if own_priority is None else own_priority), last)
-            self._endpoints = [*self._endpoints, pooled]
-            self._routes.follow(self._endpoints, "added")
+            news = self._members.add(endpoint)
             listeners = list(self._listeners)
-        self._tell([News("endpoint_added", "added", given.url)])
+        self._tell(news)
         _wake(listeners)
 
-    def remove(self, url: str) -> None:
+    def remove(self, label: str) -> None:
         """Takes an endpoint away at once; requests on their way there end as they end.
 
-        Raises:
-            ConfigError: there is none with this URL, or no other.
-        """
-        with self._lock:
-            endpoint = self._find(url)
-            endpoint.draining = True
-            self._take_away(endpoint)
-        self._tell([News("endpoint_removed", "removed", endpoint.endpoint.url)])
-
-    def drain(self, url: str) -> None:
-        """Sends an endpoint no new requests, and takes it away after the last that is on its way.
+        Args:
+            label: its name, or its URL.
 
         Raises:
-            ConfigError: there is none with this URL, or no other.
+            ConfigError: there is none of this name, or no other.
         """
         with self._lock:
-            endpoint = self._find(url)
-            endpoint.draining = True
-            self._routes.follow(self._endpoints, "draining")
-            news = [News("endpoint_draining", "drained", endpoint.endpoint.url), *self._drained(endpoint)]
+            news = self._members.remove(label)
         self._tell(news)
 
-    def _find(self, url: str) -> PooledEndpoint:
-        found = next((each for each in self._endpoints if _same(each, url)), None)
-        if found is None:
-            there = ", ".join(each.endpoint.url for each in self._endpoints)
-            raise ConfigError([Fault(message="no such endpoint", given=url, allowed=there)])
-        if all(each is found or each.draining for each in self._endpoints):
-            raise ConfigError([Fault(message="the last endpoint cannot go", given=url, allowed="add another first")])
-        return found
+    def drain(self, label: str) -> None:
+        """Sends an endpoint no new requests, and takes it away after the last that is on its way.
 
-    def _drained(self, endpoint: PooledEndpoint) -> list[News]:
-        if not endpoint.draining or endpoint.removed or endpoint.in_flight > 0:
-            return []
-        self._take_away(endpoint)
-        return [News("endpoint_removed", "drained", endpoint.endpoint.url)]
+        Args:
+            label: its name, or its URL.
 
-    def _take_away(self, endpoint: PooledEndpoint) -> None:
-        endpoint.removed = True
-        self._endpoints = [each for each in self._endpoints if each is not endpoint]
-        self._routes.follow(self._endpoints, "removed")
-        endpoint.wire.close()
+        Raises:
+            ConfigError: there is none of this name, or no other.
+        """
+        with self._lock:
+            news = self._members.drain(label)
+        self._tell(news)
 
     # --- who gets a batch
 
     def select(self, tried: Collection[PooledEndpoint] = (), outbound: Outbound = _ANY) -> PooledEndpoint | None:
-        """The endpoint for the next attempt, which the calling thread is expected to make.
-
-        Healthy and unknown ones come first, then degraded, then the least bad of the unhealthy: the one with the
-        fewest failures. An endpoint that asked to be left alone is, until its time has passed.
+        """The endpoint for the next attempt, which the calling thread is expected to make; see `Chooser.choose`.
 
         Args:
             tried: those that failed this batch in this round.
@@ -223,17 +209,7 @@ class EndpointPool:
             now = self._now_ns()
             self._give_up_place()
             news = self._review(now)
-            chosen = self._choose(
-                [
-                    each
-                    for each in self._endpoints
-                    if each.accepts(outbound.signal)
-                    and each not in tried
-                    and not each.full
-                    and each.throttled_until_ns <= now
-                ],
-                outbound,
-            )
+            chosen = self._chooser.choose(self._members.all, outbound, tried, now)
             if chosen is not None:
                 chosen.in_flight += 1
                 self._reserved[threading.get_ident()] = chosen
@@ -243,43 +219,35 @@ class EndpointPool:
         self._tell(news)
         return chosen
 
-    def _choose(self, open_ones: list[PooledEndpoint], outbound: Outbound) -> PooledEndpoint | None:
-        if not open_ones:
-            return None
-        candidates = best_of(open_ones, self._config.region)
-        if candidates[0].status is Status.UNHEALTHY:
-            return min(candidates, key=lambda each: (each.failures, each.priority))
-        try:
-            chosen = self._selection.select(candidates, outbound)
-            if chosen in candidates:
-                return chosen
-            raise LookupError("the selection chose none of its candidates")
-        except Exception as error:  # a strategy of somebody else's
-            self._errors.record("select", error)
-            return PrioritySelection().select(candidates, outbound)
-
-    def is_busy(self, signal: Signal, tried: Collection[PooledEndpoint] = ()) -> bool:
+    def is_busy(self, outbound: Outbound = _ANY, tried: Collection[PooledEndpoint] = ()) -> bool:
         """Whether an endpoint is left that was not asked only because it has all the requests it may have."""
         with self._lock:
-            return any(each.accepts(signal) and each.full and each not in tried for each in self._endpoints)
+            return any(each.takes(outbound) and each.full and each not in tried for each in self._members.all)
 
-    def pause(self, signal: Signal = TRACES) -> float:
+    def pause(self, outbound: Outbound = _ANY) -> float:
         """Seconds until the first endpoint may be asked again after all have failed, or have full hands."""
         with self._lock:
-            now = self._now_ns()
-            return min(
-                (
-                    max(BUSY_PAUSE if each.full else 0, (each.retry_at_ns - now) / 1e9)
-                    for each in self._endpoints
-                    if each.accepts(signal)
-                ),
-                default=self._config.max_backoff,
-            )
+            return seconds_until_any(self._members.all, outbound, self._now_ns(), self._config.max_backoff)
+
+    def permits(self, outbound: Outbound) -> bool:
+        """Whether there is any endpoint, in whatever health, that a batch may go to."""
+        with self._lock:
+            return any(each.takes(outbound) for each in self._members.all)
+
+    def wants_items(self, signal: Signal) -> bool:
+        """Whether any endpoint for this signal is an exporter, which takes items and not bytes."""
+        with self._lock:
+            return any(each.endpoint.exporter is not None and each.accepts(signal) for each in self._members.all)
+
+    def latency_quantile(self, quantile: float) -> float | None:
+        """Seconds within which that share of the latest requests was taken; None while they are too few to say."""
+        with self._lock:
+            return self._window.quantile(quantile)
 
     def accepts(self, signal: Signal) -> bool:
         """Whether any endpoint takes this signal."""
         with self._lock:
-            return any(signal in each.endpoint.capabilities for each in self._endpoints)
+            return any(signal in each.endpoint.capabilities for each in self._members.all)
 
     # --- what becomes of it
 
@@ -303,12 +271,17 @@ class EndpointPool:
                 taken = outcome.verdict in (Verdict.DELIVERED, Verdict.DATA_FAULT)
                 for window in (endpoint.window, self._window):
                     window.add(now, (now - started_ns) / 1e9, taken=taken)
-            news = self._drained(endpoint)
+            news = self._members.take_away_if_done(endpoint)
             listeners = list(self._listeners) if was_full else []
         if endpoint.removed:
             endpoint.wire.close()  # what the request had opened
         self._tell(news)
         _wake(listeners)
+
+    def give_up(self) -> None:
+        """The calling thread does not use what it was given by `select`."""
+        with self._lock:
+            self._give_up_place()
 
     def _give_up_place(self) -> None:
         """What this thread was given by an earlier `select` and never used is free again."""
@@ -345,6 +318,21 @@ class EndpointPool:
         self._mark_failed(endpoint, outcome)
         self._recovery.watch(endpoint, signal)
 
+    def mark_overtaken(self, endpoint: PooledEndpoint, signal: Signal) -> None:
+        """Another endpoint answered while this one had not; as often in a row as it may fail, that is a failure."""
+        with self._lock:
+            self._counts["hedges_won"] += 1
+            endpoint.overtaken += 1
+            if endpoint.overtaken < self._config.failure_threshold:
+                return
+            endpoint.overtaken = 0
+        self.mark_failed(endpoint, OVERTAKEN, signal)
+
+    def mark_hedged(self) -> None:
+        """A batch was sent to a second endpoint, as the first had not answered."""
+        with self._lock:
+            self._counts["hedged"] += 1
+
     # --- what is asked beside it
 
     def ask(self, endpoint: PooledEndpoint, signal: Signal, cancellation: Cancellation) -> Outcome:
@@ -354,7 +342,7 @@ class EndpointPool:
     def to_be_checked(self) -> list[PooledEndpoint]:
         """The endpoints in good health; the others are being probed."""
         with self._lock:
-            return [each for each in self._endpoints if each.usable]
+            return [each for each in self._members.all if each.usable]
 
     def mark_checked(self, endpoint: PooledEndpoint, outcome: Outcome) -> None:
         """The endpoint was asked whether it is still well."""
@@ -407,7 +395,7 @@ class EndpointPool:
 
     def _review(self, now_ns: int) -> list[News]:
         news: list[News] = []
-        for endpoint in self._endpoints:
+        for endpoint in self._members.all:
             was = endpoint.status
             if noted := endpoint.review(now_ns):
                 news += self._changes(endpoint, was, noted)
@@ -416,8 +404,8 @@ class EndpointPool:
     def _changes(self, endpoint: PooledEndpoint, was: Status, code: str) -> list[News]:
         now, news = endpoint.status, []
         if now is not was and now in _BECAME and not (was is Status.UNKNOWN and now is Status.HEALTHY):
-            news.append(News(_BECAME[now], code, endpoint.endpoint.url))
-        return news if endpoint.removed else news + self._routes.follow(self._endpoints, code)
+            news.append(News(_BECAME[now], code, endpoint.endpoint.label))
+        return news if endpoint.removed else news + self._routes.follow(self._members.all, code)
 
     def _tell(self, news: list[News]) -> None:
         # Outside the lock: an observer may write to a disk.
@@ -431,7 +419,7 @@ class EndpointPool:
     def stats(self) -> list[EndpointStats]:
         """Every endpoint, in the order of the configuration, then of their coming."""
         with self._lock:
-            return [each.stats(active=self._routes.is_active(each)) for each in self._endpoints]
+            return [each.stats(active=self._routes.is_active(each)) for each in self._members.all]
 
     def summary(self) -> PoolStats:
         """All of them together."""
@@ -441,17 +429,15 @@ class EndpointPool:
                 failovers=self._counts["failover"],
                 failbacks=self._counts["failback"],
                 outages=self._counts["outage"],
-                in_flight=sum(each.in_flight for each in self._endpoints),
+                in_flight=sum(each.in_flight for each in self._members.all),
                 requests=self._counts["requests"],
                 failed_attempts=self._counts["failed_attempts"],
+                hedged=self._counts["hedged"],
+                hedges_won=self._counts["hedges_won"],
                 latency_mean=self._window.mean(),
                 latency_p99=self._window.p99(),
-                last_heartbeat_ns=max((each.heartbeat_ns for each in self._endpoints), default=0),
+                last_heartbeat_ns=max((each.heartbeat_ns for each in self._members.all), default=0),
             )
-
-
-def _same(endpoint: PooledEndpoint, url: str) -> bool:
-    return endpoint.endpoint.url.rstrip("/") == url.rstrip("/")
 
 
 def _wake(listeners: list[Callable[[], None]]) -> None:

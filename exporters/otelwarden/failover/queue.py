@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Hashable, Iterator
 from typing import Protocol
 
-from otelwarden.core import Deadline
+from otelwarden.core import Clock, Deadline
 from otelwarden.failover.batch import Batch, Lost, Part
+from otelwarden.failover.lanes import Lanes
 
 
 class BatchQueue(Protocol):
@@ -33,6 +35,10 @@ class BatchQueue(Protocol):
         """Puts several parts in the place of the first part of a batch that is under way."""
         ...
 
+    def replace(self, batch: Batch, part: Part) -> bool:
+        """Puts what was encoded in the place of the items of a batch under way; False when it is not any more."""
+        ...
+
     def settle(self, batch: Batch) -> bool:
         """Lets go of the first part of a batch under way, which an endpoint has judged; False when that is done."""
         ...
@@ -43,6 +49,18 @@ class BatchQueue(Protocol):
 
     def give_back(self, batch: Batch) -> list[Lost] | None:
         """Says that no endpoint takes a batch; None when the worker is to wait with it, or else it may go on."""
+        ...
+
+    def park(self, batch: Batch, terms: Hashable, seconds: float) -> list[Lost]:
+        """Sets aside a batch that nobody takes who may have it, for so many seconds; those that had to go."""
+        ...
+
+    def join(self, batch: Batch, terms: Hashable) -> bool:
+        """Sets a batch aside behind those on the same terms that were parked; False when there are none before it."""
+        ...
+
+    def wake(self) -> None:
+        """Says that what was parked is worth another try."""
         ...
 
     def put_down(self, batch: Batch) -> None:
@@ -86,14 +104,16 @@ class BatchQueue(Protocol):
 class DeliveryQueue:
     """Batches in the order of their acceptance, the one under way included, until each is settled."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, *, clock: Clock) -> None:
         self._max_bytes = max_bytes
+        self._clock = clock
         self.start_over()
 
     def start_over(self) -> None:
         """See `BatchQueue.start_over`."""
         self._changed = threading.Condition(threading.RLock())
         self._waiting: deque[Batch] = deque()
+        self._parked = Lanes(self._clock)
         self._under_way: Batch | None = None
         self._bytes = 0
         self._accepted = 0
@@ -106,8 +126,7 @@ class DeliveryQueue:
             if not self._open:
                 return None
             evicted = []
-            while self._waiting and self._bytes + batch.size > self._max_bytes:
-                oldest = self._waiting.popleft()
+            while self._bytes + batch.size > self._max_bytes and (oldest := self._pop_oldest()) is not None:
                 self._bytes -= oldest.size
                 evicted.append(Lost(oldest, "queue_full"))
             if self._bytes + batch.size > self._max_bytes:
@@ -123,12 +142,15 @@ class DeliveryQueue:
     def take(self, *, replay: bool) -> Batch | None:
         """See `BatchQueue.take`."""
         with self._changed:
-            while not self._waiting or self._halted:
-                if self._halted or not self._open:
+            while not self._halted:
+                batch = self._parked.due() or (self._waiting.popleft() if self._waiting else None)
+                if batch is not None:
+                    self._under_way = batch
+                    return batch
+                if not self._open and not self._parked:
                     return None
-                self._changed.wait()
-            self._under_way = self._waiting.popleft()
-            return self._under_way
+                self._changed.wait(self._parked.seconds())
+            return None
 
     def load(self, batch: Batch) -> str:
         """See `BatchQueue.load`; it is there already."""
@@ -141,12 +163,23 @@ class DeliveryQueue:
                 batch.parts[:1] = parts
                 batch.divided = True
 
+    def replace(self, batch: Batch, part: Part) -> bool:
+        """See `BatchQueue.replace`."""
+        with self._changed:
+            if self._under_way is not batch:
+                return False
+            batch.parts = [part]
+            batch.size += len(part.body)
+            self._bytes += len(part.body)
+            return True
+
     def settle(self, batch: Batch) -> bool:
         """See `BatchQueue.settle`."""
         with self._changed:
             if self._under_way is not batch:
                 return False
             if len(batch.parts) == 1:
+                self._waiting.extendleft(reversed(self._parked.settled(batch)))
                 return self.drop(batch)
             del batch.parts[0]
             return True
@@ -157,6 +190,7 @@ class DeliveryQueue:
             if self._under_way is not batch:
                 return False
             self._under_way = None
+            self._parked.leave(batch)
             self._bytes -= batch.size
             batch.parts = []
             self._changed.notify_all()
@@ -166,11 +200,34 @@ class DeliveryQueue:
         """See `BatchQueue.give_back`; what comes later waits behind it."""
         return None
 
+    def park(self, batch: Batch, terms: Hashable, seconds: float) -> list[Lost]:
+        """See `BatchQueue.park`; it goes on counting as one of those in the queue."""
+        with self._changed:
+            if self._under_way is batch:
+                self._under_way = None
+                self._parked.park(batch, terms, seconds)
+            return []
+
+    def join(self, batch: Batch, terms: Hashable) -> bool:
+        """See `BatchQueue.join`."""
+        with self._changed:
+            if self._under_way is not batch or not self._parked.join(batch, terms):
+                return False
+            self._under_way = None
+            return True
+
+    def wake(self) -> None:
+        """See `BatchQueue.wake`."""
+        with self._changed:
+            self._parked.wake()
+            self._changed.notify_all()
+
     def put_down(self, batch: Batch) -> None:
         """See `BatchQueue.put_down`."""
         with self._changed:
             if self._under_way is batch:
                 self._under_way = None
+                self._parked.leave(batch)
                 self._waiting.appendleft(batch)
                 self._changed.notify_all()
 
@@ -194,8 +251,9 @@ class DeliveryQueue:
     def drain(self) -> list[Lost]:
         """See `BatchQueue.drain`."""
         with self._changed:
-            left = list(self._waiting) if self._under_way is None else [self._under_way, *self._waiting]
+            left = self._all()
             self._waiting.clear()
+            self._parked = Lanes(self._clock)
             self._under_way = None
             self._bytes = 0
             self._changed.notify_all()
@@ -204,7 +262,7 @@ class DeliveryQueue:
     def held(self) -> dict[str, int]:
         """See `BatchQueue.held`."""
         with self._changed:
-            batches = list(self._waiting) if self._under_way is None else [self._under_way, *self._waiting]
+            batches = self._all()
         tenants: dict[str, int] = {}
         for batch in batches:
             for tenant, count in batch.tenants.items():
@@ -234,8 +292,22 @@ class DeliveryQueue:
         with self._changed:
             self._changed.wait_for(lambda: self._under_way is None, deadline.remaining)
 
+    def _all(self) -> list[Batch]:
+        under_way = [] if self._under_way is None else [self._under_way]
+        return [*under_way, *self._parked, *self._waiting]
+
     def _oldest(self) -> int:
         """The number of the oldest batch held; beyond every number when none is."""
+        return min((batch.number for batch in self._heads()), default=self._accepted + 1)
+
+    def _heads(self) -> Iterator[Batch]:
         if self._under_way is not None:
-            return self._under_way.number
-        return self._waiting[0].number if self._waiting else self._accepted + 1
+            yield self._under_way
+        if self._waiting:
+            yield self._waiting[0]
+        yield from self._parked
+
+    def _pop_oldest(self) -> Batch | None:
+        if self._waiting and self._waiting[0].number < self._parked.oldest():
+            return self._waiting.popleft()
+        return self._parked.pop_oldest()

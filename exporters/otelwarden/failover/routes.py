@@ -79,7 +79,7 @@ class Routes:
         first = min(now, key=lambda each: each.priority)
         if self._ordered:
             back = first.priority < min(each.priority for each in before)
-            return {("failback" if back else "failover", first.endpoint.url)}
+            return {("failback" if back else "failover", first.endpoint.label)}
         if before - now:
-            return {("failover", first.endpoint.url)}
-        return {("failback", each.endpoint.url) for each in now - before}
+            return {("failover", first.endpoint.label)}
+        return {("failback", each.endpoint.label) for each in now - before}

@@ -111,7 +111,7 @@ class ConsistentSelection:
     def select(self, candidates: Sequence[PooledEndpoint], outbound: Outbound) -> PooledEndpoint:
         """See `Selection.select`."""
         key = outbound.key
-        return max(candidates, key=lambda candidate: _score(key, candidate.endpoint.url, candidate.endpoint.weight))
+        return max(candidates, key=lambda candidate: _score(key, candidate.endpoint.label, candidate.endpoint.weight))
 
 
 def _score(key: bytes, url: str, weight: float) -> float:
@@ -128,6 +128,16 @@ SELECTIONS: Final[Mapping[str, Callable[[], Selection]]] = {
     "consistent": ConsistentSelection,
 }
 """The strategies that come with failover; their names cannot be taken by others."""
+
+
+READS_NO_BATCH: Final = (
+    PrioritySelection,
+    RoundRobinSelection,
+    WeightedSelection,
+    LeastInFlightSelection,
+    RandomSelection,
+)
+"""Those that do not look at what is in a batch, so that it need not be there as bytes."""
 
 
 def check_selection(name: object) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otelwarden.core import TRACES, Runtime
+from otelwarden.core import TRACES, Runtime, TenantRouting
 from otelwarden.failover.config import FailoverConfig
 from otelwarden.failover.endpoint import Endpoints
-from otelwarden.failover.exporter import Exporting, count_by, tenant_of_item
+from otelwarden.failover.exporter import Exporting, handling_of_items
 from otelwarden.failover.pool import DEFAULTS, EndpointPool
 from otelwarden.failover.spool import Spool
 from otelwarden.otlp import encode_spans
@@ -26,6 +26,7 @@ class FailoverSpanExporter(SpanExporter):
             else the one of the OTLP environment.
         pool: shared with the other exporters of a pipeline, so that one outage is one failover; has its own endpoints.
         runtime: None for the one shared by all stages that are used by hand.
+        directory: tells the region, destinations and headers of tenants; None where nobody knows them.
 
     Raises ConfigError for endpoints that are none.
     """
@@ -39,8 +40,10 @@ class FailoverSpanExporter(SpanExporter):
         config: FailoverConfig = DEFAULTS,
         runtime: Runtime | None = None,
         pool: EndpointPool | None = None,
+        directory: TenantRouting | None = None,
     ) -> None:
-        self._exporting = Exporting(TRACES, endpoints, config, runtime, pool)
+        handling = handling_of_items(encode_spans)
+        self._exporting = Exporting(TRACES, lambda _: handling, endpoints, config, runtime, pool, directory)
 
     @property
     def pool(self) -> EndpointPool:
@@ -54,7 +57,7 @@ class FailoverSpanExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Takes charge of the spans; FAILURE only after `shutdown`."""
-        taken = self._exporting.export(lambda: encode_spans(spans), count_by(tenant_of_item, spans), tenant_of_item)
+        taken = self._exporting.export(spans)
         return SpanExportResult.SUCCESS if taken else SpanExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:

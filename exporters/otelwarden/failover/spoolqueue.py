@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 from otelwarden.core import Clock, Deadline
 from otelwarden.failover.batch import Batch, Lost, Part
+from otelwarden.failover.lanes import Lanes
 from otelwarden.failover.spool import Record, Spool
+from otelwarden.failover.terms import Bound
 
 
 class SpoolQueue:
@@ -47,6 +49,7 @@ class SpoolQueue:
         self._halted = False
         self._stalled = False
         self._tester: Batch | None = None
+        self._parked = Lanes(self._clock)
 
     # --- coming in
 
@@ -56,7 +59,7 @@ class SpoolQueue:
             if not self._open:
                 return None
             part = batch.parts[0]
-            batch.record, evicted = self._spool.append(part.body, part.tenants)
+            batch.record, evicted = self._spool.append(part.body, part.tenants, batch.bound)
             with self._changed:
                 lost = self._evict(evicted)
                 self._accepted += 1
@@ -80,10 +83,13 @@ class SpoolQueue:
                 return [Lost(Batch(b"", record.tenants, 0), "left_in_spool") for record in records]
             now, wall = self._clock.monotonic_ns(), self._clock.time_ns()
             for record in records:
-                batch = Batch(b"", record.tenants, now - max(0, wall - record.time_ns), record)
+                born_ns = now - max(0, wall - record.time_ns)
+                batch = Batch(b"", record.tenants, born_ns, record, Bound(record.bound))
                 self._hold(batch, record.tenants)
                 if record.readable:
                     self._backlog.append(batch)
+            if self._in_order:
+                self._backlog = deque(sorted(self._backlog, key=lambda batch: batch.born_ns))
             self._changed.notify_all()
             return []
 
@@ -101,6 +107,7 @@ class SpoolQueue:
     def _to_backlog(self, batch: Batch, *, first: bool = False) -> None:
         if not batch.divided:
             batch.parts = [Part(b"", batch.parts[0].tenants)]  # its body is on disk
+            batch.items = None
         (self._backlog.appendleft if first else self._backlog.append)(batch)
 
     def _evict(self, records: list[Record]) -> list[Lost]:
@@ -129,11 +136,11 @@ class SpoolQueue:
             while True:
                 if self._halted:
                     return None
-                batch = self._next_of_backlog() if replay else self._next_of_live()
+                batch = (self._parked.due() or self._next_of_backlog()) if replay else self._next_of_live()
                 if batch is not None:
                     self._under_way[batch] = replay
                     return batch
-                self._changed.wait()
+                self._changed.wait(self._parked.seconds() if replay else None)
 
     def _next_of_live(self) -> Batch | None:
         while self._live:
@@ -171,6 +178,10 @@ class SpoolQueue:
                 batch.parts[:1] = parts
                 batch.divided = True
 
+    def replace(self, batch: Batch, part: Part) -> bool:
+        """See `BatchQueue.replace`; what is appended to a spool is encoded before."""
+        return batch in self._under_way
+
     def settle(self, batch: Batch) -> bool:
         """See `BatchQueue.settle`."""
         with self._changed:
@@ -179,6 +190,7 @@ class SpoolQueue:
             self._stalled = False
             self._tester = None
             if len(batch.parts) == 1:
+                self._backlog.extendleft(reversed(self._parked.settled(batch)))
                 self._remove(batch)
             else:
                 self._release(batch.parts.pop(0).tenants)
@@ -197,6 +209,7 @@ class SpoolQueue:
     def _remove(self, batch: Batch) -> None:
         self._release(batch.tenants)
         self._under_way.pop(batch, None)
+        self._parked.leave(batch)
         self._own.pop(batch.number, None)
         if self._tester is batch:
             self._tester = None
@@ -233,9 +246,46 @@ class SpoolQueue:
             self._changed.notify_all()
             return lost
 
+    def park(self, batch: Batch, terms: Hashable, seconds: float) -> list[Lost]:
+        """See `BatchQueue.park`; it waits on disk, and one that is not there is lost."""
+        with self._changed:
+            if not self._set_aside(batch):
+                return []
+            if batch.record is None:
+                return self._lose(batch, "spool_full" if batch.evicted else "spool_failed")
+            self._parked.park(batch, terms, seconds)
+            self._changed.notify_all()
+            return []
+
+    def join(self, batch: Batch, terms: Hashable) -> bool:
+        """See `BatchQueue.join`; one that is not on disk is tried at once."""
+        with self._changed:
+            if batch.record is None or not self._parked.join(batch, terms):
+                return False
+            self._set_aside(batch)
+            self._changed.notify_all()
+            return True
+
+    def _set_aside(self, batch: Batch) -> bool:
+        if self._under_way.pop(batch, None) is None:
+            return False
+        if self._tester is batch:
+            self._tester = None
+        if not batch.divided and batch.record is not None:
+            batch.parts = [Part(b"", batch.parts[0].tenants)]  # its body is on disk
+            batch.items = None
+        return True
+
+    def wake(self) -> None:
+        """See `BatchQueue.wake`."""
+        with self._changed:
+            self._parked.wake()
+            self._changed.notify_all()
+
     def put_down(self, batch: Batch) -> None:
         """See `BatchQueue.put_down`."""
         with self._changed:
+            self._parked.leave(batch)
             if self._under_way.pop(batch, None) is not None:
                 self._to_backlog(batch, first=True)
                 self._changed.notify_all()
@@ -243,7 +293,7 @@ class SpoolQueue:
     @property
     def must_replay(self) -> bool:
         """See `BatchQueue.must_replay`."""
-        return bool(self._backlog)
+        return bool(self._backlog or self._parked)
 
     # --- the end
 
@@ -267,6 +317,7 @@ class SpoolQueue:
             self._own.clear()
             self._by_record.clear()
             self._held.clear()
+            self._parked = Lanes(self._clock)
             self._changed.notify_all()
             return [Lost(batch, "shutdown" if batch.record is None else "left_in_spool") for batch in batches.values()]
 
@@ -304,5 +355,5 @@ class SpoolQueue:
         """Waits until everything that can be read, whoever left it, is settled; whether it was in time."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: not (self._live or self._backlog or self._under_way), deadline.remaining
+                lambda: not (self._live or self._backlog or self._parked or self._under_way), deadline.remaining
             )

@@ -11,7 +11,10 @@ from otelwarden.failover.status import Status
 class EndpointStats:
     """One endpoint at one moment; counts are since this process started or forked."""
 
+    name: str
+    """Its name, or else its URL, or the class of its exporter."""
     url: str
+    """Empty for an exporter."""
     priority: int
     region: str | None
     weight: float
@@ -73,6 +76,10 @@ class PoolStats:
     """Requests of live telemetry that were taken."""
     failed_attempts: int
     """Requests of live telemetry that were not."""
+    hedged: int
+    """Requests that were sent to a second endpoint too, as the first had not answered."""
+    hedges_won: int
+    """Of these, the ones that the second endpoint answered first."""
     latency_mean: float | None
     """Seconds that the last requests, at most 512, took on average; None before the first."""
     latency_p99: float | None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from otelwarden.core import Signal
+from otelwarden.failover.vendor import ExporterTransport
 from otelwarden.otlp import Cancellation, Outcome, Transport
 
 if TYPE_CHECKING:
@@ -31,10 +32,21 @@ class CountedTransport:
         cancellation: Cancellation,
     ) -> Outcome:
         """See `Transport.send`."""
+        return self._counted(
+            lambda: self._wire.send(signal, body, headers=headers or {}, timeout=timeout, cancellation=cancellation)
+        )
+
+    def send_items(self, items: Any, *, timeout: float, cancellation: Cancellation) -> Outcome:
+        """See `ExporterTransport.send_items`."""
+        wire = self._wire
+        assert isinstance(wire, ExporterTransport)  # the pool chooses no other endpoint for items
+        return self._counted(lambda: wire.send_items(items, timeout=timeout, cancellation=cancellation))
+
+    def _counted(self, send: Callable[[], Outcome]) -> Outcome:
         started_ns = self._pool.begin(self._endpoint)
         outcome: Outcome | None = None
         try:
-            outcome = self._wire.send(signal, body, headers=headers or {}, timeout=timeout, cancellation=cancellation)
+            outcome = send()
         finally:
             self._pool.end(self._endpoint, started_ns, outcome)
         return outcome

@@ -39,8 +39,15 @@ class Window:
 
     def p99(self) -> float | None:
         """Seconds within which 99 % of those that were taken were (nearest rank); None without any."""
+        return self._quantile(0.99)
+
+    def quantile(self, share: float) -> float | None:
+        """Seconds within which that share of those that were taken was (nearest rank); None when they are too few."""
+        return self._quantile(share) if len(self._requests) >= RECENT else None
+
+    def _quantile(self, share: float) -> float | None:
         took = sorted(each.seconds for each in self._requests if each.taken)
-        return took[math.ceil(0.99 * len(took)) - 1] if took else None
+        return took[math.ceil(share * len(took)) - 1] if took else None
 
     def recent_mean(self, now_ns: int) -> float | None:
         """The mean of the recent ones; None when they are too few to say."""

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from otelwarden.audit import exit_code, prove, render, verify
+from otelwarden.audit import (
+    AuditTrail,
+    SigningKey,
+    VerifyingKey,
+    WitnessLedger,
+    WitnessServer,
+    exit_code,
+    prove,
+    render,
+    verify,
+)
 from otelwarden.cli.trail import add_trail_commands
+from otelwarden.core import ConfigError, Fault, Runtime
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+_PATIENCE: Final = 30.0  # seconds for the disk
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -36,7 +52,45 @@ def _prove(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def add_audit_commands(commands: Any) -> None:
+def _rotate_key(arguments: argparse.Namespace) -> int:
+    old, new = SigningKey.load(arguments.old), SigningKey.load(arguments.new)
+    if old.key_id == new.key_id:
+        raise ConfigError([Fault(message="the new key is the old one", given=new.key_id)])
+    trail = AuditTrail(arguments.path, key=old, runtime=Runtime(), sync_timeout=_PATIENCE)
+    done = trail.rotate_key(new, actor=arguments.actor, timeout=_PATIENCE)
+    if not trail.close(_PATIENCE) or not done:
+        print(f"otelwarden: the trail in {arguments.path} could not be written", file=sys.stderr)
+        return 2
+    print(f"key {new.key_id} takes the place of {old.key_id}; let processes start with it from now on")
+    return 0
+
+
+def _witness(arguments: argparse.Namespace) -> int:
+    keys = [VerifyingKey.read(text) for text in arguments.key]
+    arguments.store.mkdir(mode=0o750, parents=True, exist_ok=True)
+    ledger = WitnessLedger(
+        arguments.store,
+        keys={key.key_id: key for key in keys},
+        signing_key=SigningKey.load(arguments.signing_key)
+        if arguments.signing_key
+        else SigningKey.beside(arguments.store),
+        time_s=time.time,
+    )
+    host, _, port = arguments.listen.rpartition(":")
+    if not port.isdigit():
+        raise ConfigError([Fault(message="no address", given=arguments.listen, allowed="HOST:PORT")])
+    server = WitnessServer(ledger, (host.strip("[]"), int(port)))
+    server.start()
+    print(f"witness at {server.url}, remembers in {arguments.store}", flush=True)
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        server.stop()
+    ledger.close()
+    return 0
+
+
+def add_commands(commands: Any) -> None:
     """Adds `audit` and what is under it to the command line."""
     audit = commands.add_parser("audit", help="read, judge and prove an audit trail", description="The audit trail.")
     under: Commands = audit.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -71,5 +125,37 @@ def add_audit_commands(commands: Any) -> None:
     )
     proof.add_argument("--record", type=Path, metavar="FILE", help="where to write the record")
     proof.set_defaults(run=_prove)
+
+    rotation = under.add_parser(
+        "rotate-key",
+        help="let another key sign a trail",
+        description="States, signed by both keys and recorded in the trail, that NEW takes the place of OLD. Processes "
+        "that run go on with the old one; those that start more than a minute later must be configured with the new.",
+    )
+    rotation.add_argument("path", type=Path, metavar="PATH", help="directory of the trail")
+    rotation.add_argument("--old", required=True, type=Path, metavar="FILE", help="the private key that signs so far")
+    rotation.add_argument("--new", required=True, type=Path, metavar="FILE", help="the one that signs from now on")
+    rotation.add_argument("--actor", default="", metavar="WHO", help="who decided it, as user:<id> or service:<id>")
+    rotation.set_defaults(run=_rotate_key)
+
+    witness = under.add_parser(
+        "witness",
+        help="be a witness for other machines' trails",
+        description="Serves a witness (c2sp.org/tlog-witness): signs a checkpoint when it continues what it signed "
+        "before, and remembers it in STORE/checkpoints, which `audit verify --against` takes. For tests and "
+        "small sites; it speaks plain HTTP, so put TLS in front of it.",
+    )
+    witness.add_argument("--store", required=True, type=Path, metavar="DIR", help="where it remembers")
+    witness.add_argument(
+        "--key", required=True, action="append", metavar="KEY",
+        help="public key of a trail: a verifier key, or a file with it or PEM; may be given several times",
+    )  # fmt: skip
+    witness.add_argument(
+        "--listen", default="127.0.0.1:8555", metavar="HOST:PORT", help="where it listens (default: %(default)s)"
+    )
+    witness.add_argument(
+        "--signing-key", type=Path, metavar="FILE", help="its own private key (default: one made in DIR)"
+    )
+    witness.set_defaults(run=_witness)
 
     add_trail_commands(under)

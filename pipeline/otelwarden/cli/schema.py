@@ -1,11 +1,12 @@
-"""Schemas that stand on their own, for editors that complete and check while one types."""
+"""`otelwarden schema`: schemas that stand on their own, for editors that complete and check while one types."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from typing import Any
 
-from otelwarden.schemas import load_schema
+from otelwarden.schemas import load_schema, schema_names
 
 _SUFFIX = ".schema.json"
 
@@ -50,3 +51,26 @@ def _target(reference: str, definitions: dict[str, Any], prefix: str) -> str:
         definitions[name] = {}  # first, so that schemas which refer to each other end
         definitions[name] = _inline(load_schema(file.removesuffix(_SUFFIX)), definitions, prefix=f"/$defs/{name}")
     return f"#/$defs/{name}{fragment}"
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    print(bundled_schema_text(arguments.name))
+    return 0
+
+
+def add_commands(commands: Any) -> None:
+    """Adds `schema` to the command line."""
+    schema = commands.add_parser(
+        "schema",
+        help="print the JSON Schema of a file format, for editors",
+        description="Prints a JSON Schema (draft 2020-12) that stands on its own.",
+    )
+    schema.add_argument(
+        "name",
+        nargs="?",
+        default="config",
+        choices=schema_names(),
+        metavar="NAME",
+        help="one of: %(choices)s (default: config)",
+    )
+    schema.set_defaults(run=_schema)

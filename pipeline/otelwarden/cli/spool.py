@@ -79,7 +79,7 @@ def _drain(arguments: argparse.Namespace) -> int:
     return 1 if left or lost else 0
 
 
-def add_spool_commands(commands: Any) -> None:
+def add_commands(commands: Any) -> None:
     """Adds `spool` and what is under it to the command line."""
     spool = commands.add_parser("spool", help="look into a spool, or empty it", description="What waits on disk.")
     under: Commands = spool.add_subparsers(title="commands", required=True, metavar="COMMAND")

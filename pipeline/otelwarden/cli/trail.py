@@ -95,7 +95,7 @@ def _instant(text: str) -> int:
         except ConfigError:
             allowed = "an ISO 8601 time, or a duration before now such as 15m"
             raise ConfigError([Fault(message="no moment", given=text, allowed=allowed)]) from None
-    return int((moment if moment.tzinfo else moment.astimezone()).timestamp()) * 1_000_000_000
+    return int((moment if moment.tzinfo else moment.astimezone()).timestamp() * 1e6) * 1000
 
 
 def _moment(time_ns: int) -> str:

@@ -9,6 +9,7 @@ from otelwarden.core._sdk import (
     item_attributes,
     links_of,
     plain_attributes,
+    raised_cardinality_limits,
     sampler_of_environment,
     suppress_instrumentation_in_this_thread,
     tag_span,
@@ -19,7 +20,18 @@ from otelwarden.core.batcher import BatchConfig, Batcher
 from otelwarden.core.batching import FairBatchLogRecordProcessor, FairBatchSpanProcessor
 from otelwarden.core.chain import counts_its_losses, flush_within, shutdown_within
 from otelwarden.core.clock import SYSTEM_CLOCK, Clock, SystemClock
-from otelwarden.core.context import TENANT_KEY, get_tenant, set_tenant, use_tenant
+from otelwarden.core.context import (
+    MAX_TOKEN,
+    NO_TOKEN,
+    TENANT_KEY,
+    TOKEN_KEY,
+    Token,
+    get_tenant,
+    set_tenant,
+    set_token,
+    use_tenant,
+    use_token,
+)
 from otelwarden.core.copies import (
     UNCHANGED,
     GovernedEvent,
@@ -42,6 +54,14 @@ from otelwarden.core.documents import (
 from otelwarden.core.drop import DROP_ON_ERROR, Drop
 from otelwarden.core.errors import ConfigError, Fault, OtelwardenError
 from otelwarden.core.events import LOGS, METRICS, SIGNALS, TRACES, GovernanceEvent, Observer, Signal
+from otelwarden.core.evidence import (
+    DecisionRecorder,
+    SensitiveHit,
+    SensitiveScanner,
+    TrailReader,
+    TrailRecord,
+    TrailVerdict,
+)
 from otelwarden.core.failure import ErrorCount, OnError, PeriodicLog
 from otelwarden.core.fairqueue import FairQueue
 from otelwarden.core.fork import run_in_child_after_fork
@@ -61,6 +81,7 @@ from otelwarden.core.protocols import (
     ContextResolver,
     Identity,
     KeyRing,
+    SeriesGate,
     SubjectKey,
     SubjectKeys,
     TenantDirectory,
@@ -100,13 +121,16 @@ __all__ = [
     "DROP_ON_ERROR",
     "LOGS",
     "MAX_DOCUMENT",
+    "MAX_TOKEN",
     "METRICS",
     "NO_ATTRIBUTES",
+    "NO_TOKEN",
     "OTHER_TENANTS",
     "SIGNALS",
     "SYSTEM_CLOCK",
     "TENANT_ATTRIBUTE",
     "TENANT_KEY",
+    "TOKEN_KEY",
     "TRACES",
     "UNATTRIBUTED",
     "UNCHANGED",
@@ -121,6 +145,7 @@ __all__ = [
     "Count",
     "Deadline",
     "Decision",
+    "DecisionRecorder",
     "Drop",
     "DropPoints",
     "ErrorCount",
@@ -149,6 +174,9 @@ __all__ = [
     "PointTransform",
     "Reloadable",
     "Runtime",
+    "SensitiveHit",
+    "SensitiveScanner",
+    "SeriesGate",
     "Signal",
     "SpanStageExporter",
     "SpanStageProcessor",
@@ -160,6 +188,10 @@ __all__ = [
     "TenantDirectory",
     "TenantResolver",
     "TenantRouting",
+    "Token",
+    "TrailReader",
+    "TrailRecord",
+    "TrailVerdict",
     "WatchedFile",
     "Watcher",
     "bare_attributes",
@@ -194,6 +226,7 @@ __all__ = [
     "points_by_tenant",
     "probability_of",
     "publish_self_metrics",
+    "raised_cardinality_limits",
     "randomness_of",
     "read_document",
     "run_in_child_after_fork",
@@ -201,6 +234,7 @@ __all__ = [
     "schema_faults",
     "set_state",
     "set_tenant",
+    "set_token",
     "shutdown_within",
     "size_of",
     "size_of_attributes",
@@ -212,6 +246,7 @@ __all__ = [
     "threshold_of",
     "total",
     "use_tenant",
+    "use_token",
     "with_attributes",
     "with_threshold",
 ]

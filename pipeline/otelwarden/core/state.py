@@ -22,7 +22,7 @@ from typing_extensions import Self
 
 from otelwarden.core._sdk import BAGGAGE_KEY, SPAN_KEY, item_attributes
 from otelwarden.core.clock import SYSTEM_CLOCK, Clock
-from otelwarden.core.context import TENANT_KEY
+from otelwarden.core.context import TENANT_KEY, TOKEN_KEY
 from otelwarden.core.fork import run_in_child_after_fork
 from otelwarden.core.protocols import UNATTRIBUTED, Identity, TenantResolver
 from otelwarden.core.threshold import probability_of
@@ -80,9 +80,10 @@ class SpanState(ItemState):
         local_root: span id of the first span of its trace in this process; 0 when not known.
         named: the tenant that the context named when the state was made, None for none.
         baggage: the baggage of that context; `is` tells whether it is still the same.
+        token: the token of that context, likewise.
     """
 
-    __slots__ = ("baggage", "local_root", "named", "sampled", "trace_state")
+    __slots__ = ("baggage", "local_root", "named", "sampled", "token", "trace_state")
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class SpanState(ItemState):
         local_root: int,
         named: object = None,
         baggage: object = None,
+        token: object = None,
     ) -> None:
         self.tenant, self.source = identity
         self.classification = None
@@ -100,6 +102,7 @@ class SpanState(ItemState):
         self.local_root = local_root
         self.named = named
         self.baggage = baggage
+        self.token = token
 
     @property
     def probability(self) -> float | None:
@@ -175,9 +178,13 @@ _NOBODY: Final = SpanState(Identity(UNATTRIBUTED, "default"), True, TraceState()
 
 
 def _names_another(state: SpanState, context: Context) -> bool:
-    """Whether `context` names a tenant, by itself or in baggage, that was not named when `state` was made."""
-    baggage, named = context.get(BAGGAGE_KEY), context.get(TENANT_KEY)
-    return (baggage is not None and baggage is not state.baggage) or (named is not None and named != state.named)
+    """Whether `context` names a tenant, itself, by a token or in baggage, that was not named when `state` was made."""
+    baggage, named, token = context.get(BAGGAGE_KEY), context.get(TENANT_KEY), context.get(TOKEN_KEY)
+    return (
+        (named is not None and named != state.named)
+        or (token is not None and token is not state.token)
+        or (baggage is not None and baggage is not state.baggage)
+    )
 
 
 def begin_span(span: Span, parent_context: Context | None, resolver: TenantResolver) -> SpanState:
@@ -204,6 +211,7 @@ def begin_span(span: Span, parent_context: Context | None, resolver: TenantResol
             span_context.span_id if state is None else state.local_root,
             context.get(TENANT_KEY),
             context.get(BAGGAGE_KEY),
+            context.get(TOKEN_KEY),
         )
     setattr(span, _STATE, state)
     live_spans.add(span_context.span_id, state)

@@ -1,11 +1,11 @@
 """From settings to running pipelines: which stage stands where.
 
     application's thread                      | export thread
-    tenancy -> quota -> batch (spans, logs)   | redaction -> audit -> failover
-    tenancy, where it is measured (metrics)   | tenancy -> quota -> redaction -> audit -> failover
+    tenancy -> quota -> batch (spans, logs)   | redaction -> compliance -> audit -> failover
+    tenancy, where it is measured (metrics)   | tenancy -> quota -> redaction -> compliance -> audit -> failover
 
 Tenancy and quota must see an item while it is made and ended; redaction and audit cost more and can wait for the batch,
-and audit sees what truly leaves.
+and audit sees what truly leaves. Compliance stands before it where it is configured: what it holds back does not leave.
 """
 
 from __future__ import annotations
@@ -22,6 +22,13 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from otelwarden.audit import AuditConfig, AuditLogRecordExporter, AuditMetricReader, AuditSpanExporter, AuditTrail
+from otelwarden.compliance import (
+    ComplianceLogRecordExporter,
+    ComplianceMetricReader,
+    ComplianceSpanExporter,
+    Sample,
+    Watch,
+)
 from otelwarden.core import (
     LOGS,
     METRICS,
@@ -33,7 +40,9 @@ from otelwarden.core import (
     FairBatchSpanProcessor,
     Runtime,
     TenantResolver,
+    TenantRouting,
     publish_self_metrics,
+    raised_cardinality_limits,
     sampler_of_environment,
 )
 from otelwarden.failover import (
@@ -43,6 +52,7 @@ from otelwarden.failover import (
     FailoverMetricExporter,
     FailoverSpanExporter,
 )
+from otelwarden.pipeline.compliance import ProcessView, open_assessor, scanner_of, settle_trails
 from otelwarden.pipeline.handler import attach_handler
 from otelwarden.pipeline.settings import PipelineSettings, Settings
 from otelwarden.pipeline.warden import Parts
@@ -56,6 +66,8 @@ from otelwarden.quota import (
     open_store,
 )
 from otelwarden.redaction import (
+    LivePolicy,
+    ProcessorArchive,
     RedactionConfig,
     RedactionLogRecordExporter,
     RedactionMetricReader,
@@ -92,6 +104,7 @@ class Builder:
             ConfigError: something cannot be opened.
         """
         pipelines = self._settings.pipelines
+        self._build_watch()
         resource = Resource.create(dict(self._settings.resource))
         if METRICS in pipelines:
             self._build_metrics(pipelines[METRICS], resource)
@@ -101,6 +114,7 @@ class Builder:
             self._build_logs(pipelines[LOGS], resource)
         if self.parts.sdk_meter_provider is not None and self._settings.self_metrics:
             publish_self_metrics(self._runtime, self.parts.sdk_meter_provider)
+        self._build_assessor()
 
     # --- what the signals share
 
@@ -109,6 +123,11 @@ class Builder:
             self.parts.registry = TenantRegistry(self._settings.tenants, runtime=self._runtime)
         registry: TenantRegistry = self.parts.registry
         return registry
+
+    def _directory(self) -> TenantRouting | None:
+        """What failover may ask about tenants; None where no file names any and nobody resolves them."""
+        known = self._settings.tenants is not None or self._settings.find("tenancy") is not None
+        return self._registry() if known else None
 
     def _tenancy(self, pipeline: PipelineSettings) -> Tenancy | None:
         name = pipeline.processors.get("tenancy")
@@ -144,15 +163,38 @@ class Builder:
         name = pipeline.processors.get("redaction")
         if name is None:
             return None
-        config: RedactionConfig = self._settings.components[name]
         if name not in self._made:
-            self._made[name] = config.load_policy()
-        return {
-            "policy": self._made[name],
-            "on_error": config.on_error,
-            "max_value_length": config.max_value_length,
-            "runtime": self._runtime,
-        }
+            config: RedactionConfig = self._settings.components[name]
+            exporters = {
+                archive: self._archive(each.exporter) for archive, each in config.archives.items() if each.exporter
+            }
+            policy = config.live_policy(runtime=self._runtime)
+            if isinstance(policy, LivePolicy):
+                self.parts.policies.append(policy)
+            self._made[name] = {
+                "policy": policy,
+                "on_error": config.on_error,
+                "options": config.options(runtime=self._runtime, exporters=exporters),
+                "runtime": self._runtime,
+            }
+        arguments: dict[str, Any] = self._made[name]
+        return arguments
+
+    def _archive(self, exporter: str) -> ProcessorArchive:
+        """An archive that items leave through, on batches of its own."""
+        config, runtime = self._settings.components[exporter], self._runtime
+        if exporter not in self._made and config.endpoints:
+            self._made[exporter] = EndpointPool(config=config, runtime=runtime)
+        pool = self._made.get(exporter)
+        spans = FailoverSpanExporter(config=config, pool=pool, runtime=runtime)
+        logs = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime)
+        metrics = FailoverMetricExporter(config=config, pool=pool, runtime=runtime)
+        for each in (spans, logs, metrics):
+            self._keep(each)
+        of_spans = FairBatchSpanProcessor(spans, runtime=runtime)
+        of_logs = FairBatchLogRecordProcessor(logs, runtime=runtime)
+        self.parts.archives += (of_spans, of_logs, metrics)
+        return ProcessorArchive(spans=of_spans, logs=of_logs, metrics=metrics.export)
 
     def _trail(self, pipeline: PipelineSettings) -> AuditTrail | None:
         name = pipeline.processors.get("audit")
@@ -183,16 +225,51 @@ class Builder:
         if exporter.spool is not None:
             self.parts.spools.append(exporter.spool)
 
+    # --- compliance
+
+    def _build_watch(self) -> None:
+        config = self._settings.compliance
+        if config is None:
+            return
+        self._scanner = scanner_of(self._settings)
+        self._sample = Sample(
+            self._scanner,
+            items=config.sample_items,
+            window=config.sample_window,
+            inventory=config.inventory,
+            tenant_attribute=self._runtime.tenant_attribute,
+            time_ns=self._runtime.clock.time_ns,
+        )
+        self.parts.watch = Watch(config, sample=self._sample, runtime=self._runtime)
+
+    def _build_assessor(self) -> None:
+        config, watch, parts = self._settings.compliance, self.parts.watch, self.parts
+        if config is None or watch is None:
+            return
+        view = ProcessView(self._settings, self._runtime, sample=self._sample, pools=lambda: parts.pools)
+        parts.assessor = open_assessor(
+            self._settings,
+            config,
+            runtime=self._runtime,
+            scanner=self._scanner,
+            recorders=parts.trails,
+            snapshot=view.snapshot,
+            settle=lambda: settle_trails(parts.trails),
+        )
+        watch.follow(parts.assessor)
+
     # --- the three pipelines
 
     def _build_traces(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime)
+        failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: SpanExporter = failover
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditSpanExporter(exporter, trail=trail, runtime=runtime)
+        if (watch := self.parts.watch) is not None:
+            exporter = ComplianceSpanExporter(exporter, watch=watch, runtime=runtime)
         if (redaction := self._redaction(pipeline)) is not None:
             exporter = RedactionSpanExporter(exporter, **redaction)
         processor: SpanProcessor = FairBatchSpanProcessor(exporter, config=pipeline.batch, runtime=runtime)
@@ -211,11 +288,13 @@ class Builder:
     def _build_logs(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime)
+        failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: LogRecordExporter = failover
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditLogRecordExporter(exporter, trail=trail, runtime=runtime)
+        if (watch := self.parts.watch) is not None:
+            exporter = ComplianceLogRecordExporter(exporter, watch=watch, runtime=runtime)
         if (redaction := self._redaction(pipeline)) is not None:
             exporter = RedactionLogRecordExporter(exporter, **redaction)
         processor: LogRecordProcessor = FairBatchLogRecordProcessor(exporter, config=pipeline.batch, runtime=runtime)
@@ -235,21 +314,29 @@ class Builder:
     def _build_metrics(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
         config, pool = self._exporter(pipeline)
-        exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime)
+        exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(exporter)
+        limiter, tenancy = self._limiter(pipeline), self._tenancy(pipeline)
         # A reader sees a collection after those around it have. Any: proxies, of which only `isinstance` knows.
-        reader: Any = PeriodicExportingMetricReader(exporter, export_interval_millis=pipeline.interval * 1e3)
+        reader: Any = PeriodicExportingMetricReader(
+            exporter,
+            export_interval_millis=pipeline.interval * 1e3,
+            **(raised_cardinality_limits(PeriodicExportingMetricReader) if limiter and tenancy else {}),
+        )
         if (trail := self._trail(pipeline)) is not None:
             reader = AuditMetricReader(reader, trail=trail, runtime=runtime)
+        if (watch := self.parts.watch) is not None:
+            reader = ComplianceMetricReader(reader, watch=watch, runtime=runtime)
         if (redaction := self._redaction(pipeline)) is not None:
             reader = RedactionMetricReader(reader, **redaction)
-        if (limiter := self._limiter(pipeline)) is not None:
+        if limiter is not None:
             reader = QuotaMetricReader(reader, limiter=limiter, runtime=runtime)
-        tenancy = self._tenancy(pipeline)
         if tenancy is not None:
             reader = TenantMetricReader(reader, tenancy=tenancy, runtime=runtime)
         provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
         self.parts.sdk_meter_provider = provider
         self.parts.meter_provider = (
-            TenantMeterProvider(provider, tenancy, resource=resource) if tenancy is not None else provider
+            TenantMeterProvider(provider, tenancy, resource=resource, series=limiter.series if limiter else None)
+            if tenancy is not None
+            else provider
         )

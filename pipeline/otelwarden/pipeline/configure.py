@@ -11,6 +11,7 @@ from otelwarden.pipeline.build import Builder
 from otelwarden.pipeline.files import check_files
 from otelwarden.pipeline.settings import Source, load_settings
 from otelwarden.pipeline.warden import Warden, stop
+from otelwarden.tenancy import keep_tenant_in_propagation
 
 
 def configure(
@@ -21,7 +22,8 @@ def configure(
     Args:
         source: path of a YAML or JSON file, the same as a mapping, or None: personal data and secrets redacted, usage
             counted, the standard OTLP environment as the one endpoint.
-        set_global: whether the providers become the global ones of OpenTelemetry; False only builds them.
+        set_global: whether the providers become the global ones of OpenTelemetry, and its propagators keep the tenant;
+            False only builds them.
         environment: where `${env:NAME}` is looked up; None for the environment of this process.
 
     Returns:
@@ -78,3 +80,4 @@ def _set_global(warden: Warden) -> None:
         _logs.set_logger_provider(warden.logger_provider)
     if warden.meter_provider is not None:
         metrics.set_meter_provider(warden.meter_provider)
+    keep_tenant_in_propagation()

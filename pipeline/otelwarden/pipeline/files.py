@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from otelwarden.audit import AuditConfig, SigningKey
+from otelwarden.compliance import all_checks, load_frameworks
 from otelwarden.core import ConfigError, Fault, Runtime
 from otelwarden.pipeline.settings import Settings
 from otelwarden.redaction import RedactionConfig
-from otelwarden.tenancy import TenantRegistry
+from otelwarden.tenancy import TenancyConfig, TenantRegistry, read_keys
 
 
 def check_files(settings: Settings) -> list[Fault]:
@@ -26,8 +27,13 @@ def _readers(settings: Settings) -> Iterator[Callable[[], object]]:
     tenants = settings.tenants
     if tenants is not None:
         yield lambda: TenantRegistry(tenants, runtime=Runtime())
+    compliance = settings.compliance
+    if compliance is not None:
+        yield lambda: load_frameworks(compliance.frameworks, all_checks())
     for config in settings.components.values():
         if isinstance(config, RedactionConfig):
-            yield config.load_policy
+            yield config.check
         elif isinstance(config, AuditConfig) and config.key_file:
             yield lambda file=config.key_file: SigningKey.load(file)  # type: ignore[misc]
+        elif isinstance(config, TenancyConfig) and config.token is not None:
+            yield lambda token=config.token: read_keys(token)  # type: ignore[misc]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from otelwarden.audit import AuditConfig
+from otelwarden.compliance import ComplianceConfig
 from otelwarden.core import (
     LOGS,
     SIGNALS,
@@ -51,12 +52,12 @@ DEFAULT_DOCUMENT: Final[Mapping[str, Any]] = {
 """What runs without a file: personal data and secrets redacted, usage counted, the standard OTLP environment as the one
 endpoint. No tenant is known, so any that the application names passes."""
 
-_CONFIGS: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
-    "tenancy": TenancyConfig.from_mapping,
-    "quota": QuotaConfig.from_mapping,
-    "redaction": RedactionConfig.from_mapping,
-    "audit": AuditConfig.from_mapping,
-    "failover": FailoverConfig.from_mapping,
+_CONFIGS: Final[Mapping[str, Callable[[Mapping[str, Any], Path], Any]]] = {
+    "tenancy": lambda block, base: TenancyConfig.from_mapping(_absolute_paths(block, base)),
+    "quota": lambda block, base: QuotaConfig.from_mapping(_absolute_paths(block, base)),
+    "redaction": lambda block, base: RedactionConfig.from_mapping(block, base=base),
+    "audit": lambda block, base: AuditConfig.from_mapping(_absolute_paths(block, base)),
+    "failover": lambda block, base: FailoverConfig.from_mapping(_absolute_paths(block, base)),
 }
 
 
@@ -95,6 +96,8 @@ class Settings:
     self_metrics: bool
     """Whether the pipelines' own accounts leave as metrics (default = true)."""
     pipelines: Mapping[Signal, PipelineSettings]
+    compliance: ComplianceConfig | None = None
+    """What is assessed; None when nothing is."""
 
     def find(self, kind: str) -> Any | None:
         """The configuration of the component of this type that pipelines use; None when none does."""
@@ -141,6 +144,8 @@ def _with_empty_blocks(document: Any) -> Any:
     return {
         section: {name: {} if block is None else block for name, block in blocks.items()}
         if section in ("processors", "exporters") and isinstance(blocks, Mapping)
+        else {}
+        if section == "compliance" and blocks is None
         else blocks
         for section, blocks in document.items()
     }
@@ -162,6 +167,7 @@ class _Reader:
         service = self._document["service"]
         tenants = self._document.get("tenants")
         components = {**self._components("processors"), **self._components("exporters")}
+        self._check_archives(components)
         return Settings(
             file=self._file,
             digest=digest_of(self._document),
@@ -172,17 +178,36 @@ class _Reader:
             logging_level=service.get("logging_level", "notset"),
             self_metrics=service.get("self_metrics", True),
             pipelines={signal: self._pipeline(signal, raw) for signal, raw in service["pipelines"].items()},
+            compliance=self._compliance(),
         )
+
+    def _compliance(self) -> ComplianceConfig | None:
+        block = self._document.get("compliance")
+        if block is None:
+            return None
+        try:
+            return ComplianceConfig.from_mapping(_absolute_paths({"path": "compliance", **block}, self._base))
+        except ConfigError as error:
+            self._adopt(error, "/compliance")
+            return None
 
     def _components(self, section: str) -> dict[str, Any]:
         found = {}
         for name, block in (self._document.get(section) or {}).items():
             kind = name.partition("/")[0]
             try:
-                found[name] = _CONFIGS[kind](_absolute_paths(block, self._base))
+                found[name] = _CONFIGS[kind](block, self._base)
             except ConfigError as error:
                 self._adopt(error, f"/{section}/{name.replace('/', '~1')}")
         return found
+
+    def _check_archives(self, components: Mapping[str, Any]) -> None:
+        for name, config in components.items():
+            if isinstance(config, RedactionConfig):
+                for archive, each in config.archives.items():
+                    if each.exporter is not None:
+                        pointer = f"/processors/{name.replace('/', '~1')}/archives/{archive}/exporter"
+                        self._check_reference(each.exporter, "exporters", pointer)
 
     def _adopt(self, error: ConfigError, pointer: str) -> None:
         """Takes over what a component says of its block; faults in other files keep their place."""
@@ -237,10 +262,10 @@ class _Reader:
 
 
 def _absolute_paths(block: Any, base: Path, key: str = "") -> Any:
-    """The block with the paths in it relative to the directory of the file: `path`, `*_file`, `witness`, policies."""
+    """The block with its paths relative to `base`: `path`, `*_file`, `witness`, `frameworks`."""
     if isinstance(block, Mapping):
         return {name: _absolute_paths(value, base, name) for name, value in block.items()}
-    if key == "policies" and isinstance(block, list):
+    if key == "frameworks" and isinstance(block, list):
         return [str(base / each) if _is_path(each) else each for each in block]
     if isinstance(block, list):
         return [_absolute_paths(each, base) for each in block]
@@ -249,5 +274,5 @@ def _absolute_paths(block: Any, base: Path, key: str = "") -> Any:
     return block
 
 
-def _is_path(policy: Any) -> bool:
-    return isinstance(policy, str) and ("/" in policy or policy.endswith((".yaml", ".yml", ".json")))
+def _is_path(name: Any) -> bool:
+    return isinstance(name, str) and ("/" in name or name.endswith((".yaml", ".yml", ".json")))

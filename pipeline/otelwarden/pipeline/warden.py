@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from opentelemetry.metrics import MeterProvider
@@ -13,11 +13,13 @@ from opentelemetry.sdk.metrics import MeterProvider as SdkMeterProvider
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from otelwarden.audit import AuditTrail, TrailStats
-from otelwarden.core import Balance, Deadline, Decision, Runtime
-from otelwarden.failover import EndpointPool, EndpointStats, Spool, SpoolStats
+from otelwarden.compliance import Assessment, Assessor, ReportFormat, Watch, render_report
+from otelwarden.core import Balance, ConfigError, Deadline, Decision, Fault, Runtime
+from otelwarden.failover import EndpointPool, EndpointStats, FailoverMetricExporter, Spool, SpoolStats
 from otelwarden.pipeline.handler import detach_handler
 from otelwarden.pipeline.settings import Settings
 from otelwarden.quota import LimitStatus, QuotaLimiter, Usage
+from otelwarden.redaction import LivePolicy
 from otelwarden.tenancy import TenantRegistry
 
 
@@ -67,6 +69,10 @@ class Parts:
     sdk_meter_provider: SdkMeterProvider | None = None
     meter_provider: MeterProvider | None = None
     handler: logging.Handler | None = None
+    watch: Watch | None = None
+    assessor: Assessor | None = None
+    archives: list[SpanProcessor | LogRecordProcessor | FailoverMetricExporter] = field(default_factory=list)
+    policies: list[LivePolicy] = field(default_factory=list)
 
 
 class Warden:
@@ -105,6 +111,45 @@ class Warden:
             trails=tuple(trail.stats() for trail in parts.trails),
         )
 
+    @property
+    def compliance(self) -> Assessor:
+        """Assesses, and takes decisions about findings, controls and changes.
+
+        Raises:
+            ConfigError: the configuration has no section `compliance`.
+        """
+        assessor = self._parts.assessor
+        if assessor is None:
+            message = "nothing is to be assessed"
+            raise ConfigError([Fault(file=self.settings.file, message=message, allowed="a section `compliance`")])
+        return assessor
+
+    def assess(self, frameworks: Iterable[str] = (), *, actor: str = "") -> Assessment:
+        """Assesses everything now.
+
+        Args:
+            frameworks: ids of frameworks; none for all that are configured.
+            actor: who asked for it, as `user:<id>`.
+
+        Raises:
+            ConfigError: compliance or a framework is not configured.
+        """
+        return self.compliance.assess(frameworks, actor=actor)
+
+    def report(self, format: ReportFormat = "json") -> str:  # the word for it
+        """The report of the latest assessment, which is made when there is none yet.
+
+        Args:
+            format: `json`, `oscal`, `md` or `html`.
+
+        Raises:
+            ConfigError: compliance is not configured, or what the format needs is not installed.
+        """
+        store = self.compliance.store
+        if store.assessment() is None:
+            self.assess()
+        return render_report(store, format)
+
     def force_flush(self, timeout: float = 30.0) -> bool:
         """Exports what every pipeline holds.
 
@@ -125,6 +170,8 @@ class Warden:
             except Exception as error:  # the meter provider raises when a reader fails or is late
                 errors.record("force_flush", error)
                 done = False
+        for archive in parts.archives:
+            done = archive.force_flush(deadline.remaining_millis) is not False and done
         for trail in parts.trails:
             done = trail.flush(deadline) and done
         return done and not deadline.expired
@@ -165,9 +212,15 @@ def stop(parts: Parts, deadline: Deadline) -> None:
             attempt(provider.shutdown)
     if (meters := parts.sdk_meter_provider) is not None:
         attempt(lambda: meters.shutdown(deadline.remaining_millis))
+    for archive in parts.archives:
+        attempt(lambda each=archive: each.shutdown(deadline.remaining_millis))  # type: ignore[misc]
+    for policy in parts.policies:
+        attempt(policy.close)
     for limiter in parts.limiters:
         attempt(lambda each=limiter: each.close(deadline.remaining))  # type: ignore[misc]
     if (registry := parts.registry) is not None:
         attempt(registry.close)
+    if (watch := parts.watch) is not None:
+        attempt(lambda: watch.stop(deadline.remaining))  # before the trail ends: what it finds belongs there
     for trail in parts.trails:
         attempt(lambda each=trail: each.close(deadline.remaining))  # type: ignore[misc]

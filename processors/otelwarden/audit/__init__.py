@@ -2,6 +2,7 @@
 
 from otelwarden.audit.checkpoints import Checkpoint
 from otelwarden.audit.config import AuditConfig
+from otelwarden.audit.evidence import TrailEvidence
 from otelwarden.audit.keys import SigningKey, VerifyingKey
 from otelwarden.audit.listing import StreamEntry, list_streams
 from otelwarden.audit.logs import AuditLogRecordExporter, AuditLogRecordProcessor
@@ -12,6 +13,8 @@ from otelwarden.audit.spans import AuditSpanExporter, AuditSpanProcessor
 from otelwarden.audit.trail import AuditTrail, TrailStats
 from otelwarden.audit.verdicts import Status, StreamVerdict, Verdict, exit_code, render
 from otelwarden.audit.verification import verify
+from otelwarden.audit.witness_ledger import WitnessLedger
+from otelwarden.audit.witness_server import WitnessServer
 
 __all__ = [
     "AuditConfig",
@@ -27,9 +30,12 @@ __all__ = [
     "Status",
     "StreamEntry",
     "StreamVerdict",
+    "TrailEvidence",
     "TrailStats",
     "Verdict",
     "VerifyingKey",
+    "WitnessLedger",
+    "WitnessServer",
     "exit_code",
     "last_records",
     "list_streams",

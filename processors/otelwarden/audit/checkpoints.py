@@ -113,8 +113,13 @@ def account_digest(records: Iterable[bytes]) -> bytes:
 def sign(checkpoint: Checkpoint, key: SigningKey) -> bytes:
     """The signed note."""
     text = checkpoint.text()
+    return text + b"\n" + signature_line(text, key)
+
+
+def signature_line(text: bytes, key: SigningKey) -> bytes:
+    """The line of a note that says that a key signed its text."""
     signature = base64.b64encode(bytes.fromhex(key.key_id) + key.sign(text))
-    return text + b"\n" + _SIGNATURE_MARK + KEY_NAME.encode() + b" " + signature + b"\n"
+    return _SIGNATURE_MARK + KEY_NAME.encode() + b" " + signature + b"\n"
 
 
 class Note(NamedTuple):

@@ -24,7 +24,7 @@ class AuditConfig:
     key_file: str | None = None
     """File with the Ed25519 private key: PKCS#8 PEM, or its 32 bytes as base64. None: one is made beside the trail."""
     witness: str | None = None
-    """File outside `path` to which each checkpoint is appended. None: `verify` cannot exclude a rollback."""
+    """File outside `path` to which each checkpoint is appended, or URL of a witness. None: a rollback stays unseen."""
     checkpoint_interval: float = 10.0
     """Seconds from one checkpoint to the next; at least 0.1."""
     coalesce_window: float = 1.0

@@ -7,30 +7,32 @@ from collections import deque
 from queue import Empty, SimpleQueue
 from typing import Final, Literal, TypeAlias
 
+from otelwarden.audit.keys import SigningKey
 from otelwarden.audit.losses import QUEUE_FULL, Losses
 from otelwarden.core import GovernanceEvent
 
 MAX_URGENT: Final = 4096
 """Rare decisions that may wait; they have a queue of their own, so that a flood cannot crowd them out."""
 
-OrderKind: TypeAlias = Literal["append", "flush", "checkpoint", "close"]
+OrderKind: TypeAlias = Literal["append", "flush", "checkpoint", "rotate", "close"]
 
 
 class Order:
     """Something that the writer does at once, and that somebody may wait for.
 
     Attributes:
+        key: the new one, of a `rotate`.
         finished: whether the writer is through with it.
         done: whether it was done, once it is finished.
         note: the signed note, of a `checkpoint`.
     """
 
-    __slots__ = ("_gate", "actor", "done", "event", "finished", "kind", "note")
+    __slots__ = ("_gate", "done", "event", "finished", "key", "kind", "note")
 
-    def __init__(self, kind: OrderKind, *, event: GovernanceEvent | None = None, actor: str = "") -> None:
+    def __init__(self, kind: OrderKind, *, event: GovernanceEvent | None = None, key: SigningKey | None = None) -> None:
         self.kind = kind
         self.event = event
-        self.actor = actor
+        self.key = key
         self.done = False
         self.finished = False
         self.note = b""

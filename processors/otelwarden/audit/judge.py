@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from otelwarden.audit.accounts import AccountReader
 from otelwarden.audit.checkpoints import Checkpoint, NoteFile, signature_fault, split_notes
-from otelwarden.audit.keys import VerifyingKey
 from otelwarden.audit.locate import Chain
 from otelwarden.audit.merkle import Frontier
 from otelwarden.audit.reading import Block, Reader, segments
+from otelwarden.audit.rotation import KeyChain
 from otelwarden.audit.stream import CHECKPOINTS
 from otelwarden.audit.verdicts import Status, StreamVerdict
 
@@ -35,15 +35,16 @@ class StreamJudge:
 
     Args:
         path: its directory.
-        keys: the known keys by key id.
+        chain: the known keys.
         outside: checkpoints of this stream that were kept elsewhere, whose signatures are good.
     """
 
-    def __init__(self, path: Path, keys: Mapping[str, VerifyingKey], outside: Sequence[Checkpoint] = ()) -> None:
+    def __init__(self, path: Path, chain: KeyChain, outside: Sequence[Checkpoint] = ()) -> None:
         self._path = path
-        self._keys = keys
+        self._chain = chain
         self._outside = outside
         self._checkpoints: list[Checkpoint] = []
+        self._retired: set[str] = set()  # keys that another one took the place of in this stream
         self._by_size: dict[int, list[tuple[Checkpoint, bool]]] = {}  # whether it comes from outside
         self._tree = Frontier()
         self._accounts = AccountReader()
@@ -92,7 +93,7 @@ class StreamJudge:
         found = split_notes(file.read_bytes()) if file.exists() else NoteFile([], b"")
         for note in found.notes:
             number = len(self._checkpoints)
-            fault = signature_fault(note, self._keys)
+            fault = signature_fault(note, self._chain.keys)
             if fault is not None:
                 status = Status.KEY_UNKNOWN if fault.unknown else Status.TAMPERED
                 raise Found(status, f"checkpoint {number}: {fault.message}", self._sealed_by_last)
@@ -114,14 +115,20 @@ class StreamJudge:
         last = self._last
         if checkpoint.stream != self._path.name:
             raise ValueError(f"it belongs to stream {checkpoint.stream}")
-        if checkpoint.key_id not in self._keys:
+        if checkpoint.key_id not in self._chain.keys:
             raise ValueError(f"it names key {checkpoint.key_id}")
+        if misuse := self._chain.misuse(checkpoint, (self._checkpoints or [checkpoint])[0].time_ns):
+            raise ValueError(misuse)
+        if checkpoint.key_id in self._retired:
+            raise ValueError(f"it is signed by key {checkpoint.key_id} again, which another had replaced")
         if checkpoint.number != number:
             raise ValueError(f"its number is {checkpoint.number}")
         if last is not None and (checkpoint.size < last.size or last.state == "close"):
             raise ValueError("it seals less than the one before, or follows the last")
         if last is not None and checkpoint.size == last.size and checkpoint.root != last.root:
             raise Found(Status.FORKED, f"checkpoints {number - 1} and {number} seal different histories", last.size)
+        if last is not None and last.key_id != checkpoint.key_id:
+            self._retired.add(last.key_id)
         self._checkpoints.append(checkpoint)
         self._by_size.setdefault(checkpoint.size, []).append((checkpoint, False))
 

@@ -28,6 +28,7 @@ PRIVATE_KEY_FILE: Final = "key.pem"
 PUBLIC_KEYS: Final = "keys"
 
 _ALGORITHM: Final = b"\x01"  # Ed25519 in C2SP signed-note
+_COSIGNATURE: Final = b"\x04"  # timestamped Ed25519 witness cosignature there
 _RAW: Final = serialization.Encoding.Raw
 _ALLOWED: Final = "PEM with an unencrypted PKCS#8 Ed25519 private key, or its 32 bytes as base64"
 
@@ -43,7 +44,11 @@ class VerifyingKey:
         self._public = public
         self._bytes = public.public_bytes(_RAW, serialization.PublicFormat.Raw)
         self.name = name
-        self.key_id = hashlib.sha256(name.encode() + b"\n" + _ALGORITHM + self._bytes).digest()[:4].hex()
+        self.key_id = self.id_as(name, _ALGORITHM)
+
+    def id_as(self, name: str, algorithm: bytes) -> str:
+        """The C2SP key id of this key under a name and for an algorithm."""
+        return hashlib.sha256(name.encode() + b"\n" + algorithm + self._bytes).digest()[:4].hex()
 
     def __str__(self) -> str:
         return f"{self.name}+{self.key_id}+{base64.b64encode(_ALGORITHM + self._bytes).decode()}"
@@ -75,6 +80,28 @@ class VerifyingKey:
             raise ValueError("not an Ed25519 public key")
         return cls(key)
 
+    @classmethod
+    def read(cls, key: str | os.PathLike[str]) -> VerifyingKey:
+        """The public key that a text or a file holds.
+
+        Args:
+            key: a C2SP verifier key, or a file with one or with PEM.
+
+        Raises:
+            ConfigError: it is neither, or the file cannot be read.
+        """
+        text = os.fspath(key)
+        file = ""
+        try:
+            if "+" not in text or Path(text).exists():
+                file, text = text, Path(text).read_text(encoding="ascii", errors="replace")
+            return cls.parse(text)
+        except OSError as error:
+            raise ConfigError([Fault(file=file, message=f"cannot be read: {error.strerror}")]) from error
+        except (ValueError, UnsupportedAlgorithm) as error:
+            allowed = "a C2SP verifier key, or PEM with an Ed25519 public key"
+            raise ConfigError([Fault(file=file, message=f"no public key: {error}", allowed=allowed)]) from error
+
     def signed(self, text: bytes, signature: bytes) -> bool:
         """Whether `signature` (64 bytes) is this key's over `text`."""
         try:
@@ -82,6 +109,11 @@ class VerifyingKey:
         except InvalidSignature:
             return False
         return True
+
+
+def cosigner_id(key: VerifyingKey, name: str) -> str:
+    """The key id under which a witness of that name cosigns, eight hexadecimal digits (c2sp.org/tlog-cosignature)."""
+    return key.id_as(name, _COSIGNATURE)
 
 
 class SigningKey:
@@ -121,6 +153,31 @@ class SigningKey:
             # Not chained: the text of the error may quote the key.
             raise ConfigError([Fault(file=file, message="not an Ed25519 private key", allowed=_ALLOWED)]) from None
 
+    @classmethod
+    def beside(cls, directory: Path) -> SigningKey:
+        """The key kept in the trail's own directory, made there (mode 0600) when there is none.
+
+        Processes that start together agree on one: the file appears complete or not at all, and the first one wins.
+
+        Raises:
+            ConfigError: the file there holds another kind of key.
+            OSError: it can be neither read nor written.
+        """
+        file = directory / PRIVATE_KEY_FILE
+        if not file.exists():
+            draft = directory / f".{PRIVATE_KEY_FILE}.{secrets.token_hex(4)}"
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                with os.fdopen(descriptor, "wb") as stream:
+                    stream.write(cls.generate().to_pem())
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                with contextlib.suppress(FileExistsError):
+                    os.link(draft, file)
+            finally:
+                draft.unlink()
+        return cls.load(file)
+
     def sign(self, text: bytes) -> bytes:
         """The signature, 64 bytes (RFC 8032)."""
         return self._private.sign(text)
@@ -139,31 +196,6 @@ def _private_key(data: bytes) -> Ed25519PrivateKey:
             raise ValueError("another kind of key")
         return key
     return Ed25519PrivateKey.from_private_bytes(base64.b64decode(data, validate=True))
-
-
-def key_beside(directory: Path) -> SigningKey:
-    """The key kept in the trail's own directory, made there (mode 0600) when there is none.
-
-    Processes that start together agree on one: the file appears complete or not at all, and the first one wins.
-
-    Raises:
-        ConfigError: the file there holds another kind of key.
-        OSError: it can be neither read nor written.
-    """
-    file = directory / PRIVATE_KEY_FILE
-    if not file.exists():
-        draft = directory / f".{PRIVATE_KEY_FILE}.{secrets.token_hex(4)}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(SigningKey.generate().to_pem())
-                stream.flush()
-                os.fsync(stream.fileno())
-            with contextlib.suppress(FileExistsError):
-                os.link(draft, file)
-        finally:
-            draft.unlink()
-    return SigningKey.load(file)
 
 
 def publish(directory: Path, key: VerifyingKey) -> Path:

@@ -60,6 +60,18 @@ class Frontier:
             nodes = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
             level += 1
 
+    def subtree(self, leaves: int) -> bytes:
+        """The root of the complete subtree of that many leaves, a power of two, that the tree ends in or is made of.
+
+        Raises:
+            LookupError: the tree has none of that size that is not part of a larger one.
+        """
+        level = leaves.bit_length() - 1
+        found = self._pending[level] if level < len(self._pending) else None
+        if found is None:
+            raise LookupError(f"no complete subtree of {leaves} leaves")
+        return found
+
     def root(self) -> bytes:
         """The Merkle tree hash of all leaves so far."""
         root: bytes | None = None
@@ -90,3 +102,59 @@ def siblings(index: int, size: int) -> list[tuple[int, int]]:
             path.append((start, middle))
             start = middle
     return path[::-1]
+
+
+def consistency_ranges(old: int, new: int) -> list[tuple[int, int]]:
+    """The ranges of leaves whose roots prove that one tree is the beginning of another (RFC 6962 section 2.1.2).
+
+    Args:
+        old: leaves of the smaller tree, at least 1.
+        new: leaves of the larger one, more than `old`.
+
+    Returns:
+        `(first, end)` of each, in the order of the proof. Those that end at `old` or before are complete subtrees of
+        the smaller tree, which its `Frontier` holds.
+    """
+    path = []
+    start, end = 0, new
+    while end > old:
+        middle = start + (1 << (end - start - 1).bit_length() - 1)
+        if old <= middle:
+            path.append((middle, end))
+            end = middle
+        else:
+            path.append((start, middle))
+            start = middle
+    if start:
+        path.append((start, end))
+    return path[::-1]
+
+
+def roots_of_consistency(old: int, new: int, old_root: bytes, proof: Sequence[bytes]) -> tuple[bytes, bytes] | None:
+    """The roots of both trees that a consistency proof leads to (RFC 9162 section 2.1.4.2); None for no proof at all.
+
+    Args:
+        old: leaves of the smaller tree, at least 1.
+        new: leaves of the larger one, more than `old`.
+        old_root: of the smaller tree; taken as the first hash where its leaves are one complete subtree.
+        proof: hashes, as `consistency_ranges` orders them.
+    """
+    path = [old_root, *proof] if old & (old - 1) == 0 else list(proof)
+    if not path:
+        return None
+    fn, sn = old - 1, new - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    first = second = path[0]
+    for sibling in path[1:]:
+        if sn == 0:
+            return None
+        if fn & 1 or fn == sn:
+            first = node_hash(sibling, first)
+            second = node_hash(sibling, second)
+            while fn and not fn & 1:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            second = node_hash(second, sibling)
+        fn, sn = fn >> 1, sn >> 1
+    return (first, second) if sn == 0 else None

@@ -105,6 +105,26 @@ class Reader:
         return block
 
 
+def lines_between(stream: Path, first: int, end: int) -> Iterator[list[bytes]]:
+    """The records of a stream from number `first` up to `end`, not included, some at a time.
+
+    It reads no segment before the one that `first` is in; when records are missing it ends early.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    parts = segments(stream)
+    begin = max((i for i, part in enumerate(parts) if part.first <= first), default=0)
+    reader = Reader(parts[begin:])
+    offset = parts[begin].first if parts else 0
+    for block in reader.blocks():
+        start = offset + block.first
+        if start >= end:
+            return
+        if lines := block.lines[max(0, first - start) : end - start]:
+            yield lines
+
+
 def read_records(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     """The records of a trail in the order of their times, or those of one stream; nothing is verified.
 

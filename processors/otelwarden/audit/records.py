@@ -35,7 +35,9 @@ RARE_ACTIONS: Final = frozenset(
         "rotate",
     }
 )
-RARE_PREFIXES: Final = ("policy_", "key_", "tenant_", "endpoint_", "reload_", "config_")
+RARE_PREFIXES: Final = (
+    "policy_", "key_", "tenant_", "endpoint_", "reload_", "config_", "witness_", "control_", "finding_", "assessment_"
+)  # fmt: skip
 RARE_OF_TENANCY: Final = frozenset({"create", "update", "suspend", "activate", "deactivate", "delete"})
 """Rare for tenants; `delete` is also what redaction does to a field, and that is frequent."""
 
@@ -96,19 +98,19 @@ class Encoder:
         self.known: dict[tuple[str, ...], bytes] = {}
         """What `fixed` answered before, by component, action, reason, tenant, signal, digest, target and actor."""
 
-    def fixed(self, event: GovernanceEvent, actor: str = "") -> bytes:
+    def fixed(self, event: GovernanceEvent) -> bytes:
         """The part of an event's record that does not change from one of its kind to the next."""
-        key = (*event[1:6], *event[9:11], actor or event.actor)
+        key = (*event[1:6], *event[9:])
         fixed = self.known.get(key)
         if fixed is None:
             if len(self.known) >= _MAX_CACHED:
                 self.known.clear()
-            fixed = self.known[key] = self._fixed_part(event, actor)
+            fixed = self.known[key] = self._fixed_part(event)
         return fixed
 
-    def _fixed_part(self, event: GovernanceEvent, actor: str) -> bytes:
+    def _fixed_part(self, event: GovernanceEvent) -> bytes:
         fields = {
-            "actor": actor or event.actor or f"system:{event.component}",
+            "actor": event.actor or f"system:{event.component}",
             "component": event.component,
             "action": event.action,
             "outcome": outcome_of(event.action, event.reason),
@@ -119,9 +121,9 @@ class Encoder:
         line = f'"stream":{self._stream}' + "".join(f',"{name}":{text(value)}' for name, value in fields.items())
         return line.encode("ascii")
 
-    def event(self, event: GovernanceEvent, *, actor: str = "") -> Entry:
+    def event(self, event: GovernanceEvent) -> Entry:
         """The entry of one decision."""
-        body = b'%b,"count":%d' % (self.fixed(event, actor), event.count)
+        body = b'%b,"count":%d' % (self.fixed(event), event.count)
         if event.trace_id:
             body += b',"trace_id":"%032x","span_id":"%016x"' % (event.trace_id, event.span_id)
         return Entry(event.time_ns, body)

@@ -69,6 +69,10 @@ class Session:
     def _own(self, action: str, reason: str, **more: Any) -> Entry:
         return self.encoder.own(self._clock.time_ns(), action, reason, config=self._runtime.config_digest, **more)
 
+    def use(self, settings: Settings) -> None:
+        """Goes by other settings from now on, with another key."""
+        self._settings = settings
+
     @property
     def stream_id(self) -> str:
         """Id of the stream."""

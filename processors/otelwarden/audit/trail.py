@@ -8,17 +8,18 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from otelwarden.audit.config import AuditConfig
 from otelwarden.audit.inbox import Inbox, Order, OrderKind
-from otelwarden.audit.keys import SigningKey, key_beside, publish
+from otelwarden.audit.keys import SigningKey, publish
 from otelwarden.audit.losses import CLOSED, QUEUE_FULL
 from otelwarden.audit.records import is_rare
 from otelwarden.audit.session import Settings
 from otelwarden.audit.witness import FileWitness
+from otelwarden.audit.witness_http import HttpWitness
 from otelwarden.audit.writer import Writer
 from otelwarden.core import (
     ConfigError,
@@ -32,6 +33,7 @@ from otelwarden.core import (
 
 THREAD_NAME: Final = "otelwarden-audit"
 _AT_EXIT: Final = 5.0  # seconds
+_FOR_WITNESS: Final = 1.0  # seconds that the last checkpoint may take to be witnessed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +64,9 @@ class AuditTrail:
     Args:
         path: directory of the trail; made when it is missing. Several processes may share it.
         key: signs the checkpoints; None for the one kept in the directory, made there when there is none.
-        witness: told each checkpoint as it is signed (a C2SP note): a function, quick, whose errors are counted; or a
-            file outside the trail's directory, appended to. None: nothing can prove that the trail was not rolled back.
+        witness: told each checkpoint as it is signed (a C2SP note): a function, quick, whose errors are counted; the
+            `https://` prefix of a witness (c2sp.org/tlog-witness); or a file outside the trail's directory, appended
+            to. None: nothing can prove that the trail was not rolled back.
         checkpoint_interval: seconds from one checkpoint to the next, also when nothing happened.
         coalesce_window: seconds over which frequent decisions are counted; 0 writes each by itself.
         sync_timeout: seconds that a rare decision may hold up whoever made it.
@@ -99,10 +102,11 @@ class AuditTrail:
         self.path = Path(path)
         self.runtime = runtime or default_runtime()
         self.key = self._prepare(key)
+        self._witness = self._prepare_witness(witness)
         self._settings = Settings(
             directory=self.path,
             key=self.key,
-            witness=witness if witness is None or callable(witness) else FileWitness(witness, trail=self.path),
+            witness=self._witness,
             checkpoint_interval=checkpoint_interval,
             coalesce_window=coalesce_window,
             segment_bytes=segment_bytes,
@@ -136,12 +140,21 @@ class AuditTrail:
         try:
             self.path.mkdir(mode=0o750, parents=True, exist_ok=True)
             if key is None:
-                key = key_beside(self.path)
+                key = SigningKey.beside(self.path)
             publish(self.path, key.verifying_key)
         except OSError as error:
             message = f"the trail's directory cannot be used: {error.strerror}"
             raise ConfigError([Fault(file=os.fspath(self.path), message=message)]) from error
         return key
+
+    def _prepare_witness(
+        self, witness: str | os.PathLike[str] | Callable[[bytes], object] | None
+    ) -> Callable[[bytes], object] | None:
+        if witness is None or callable(witness):
+            return witness
+        if isinstance(witness, str) and "://" in witness:
+            return HttpWitness(witness, trail=self.path, runtime=self.runtime)
+        return FileWitness(witness, trail=self.path)
 
     def _reset(self) -> None:
         """The state of a new trail, and that of a forked child: nothing of it is the parent's."""
@@ -182,7 +195,7 @@ class AuditTrail:
         if self._closed:
             self._inbox.losses.add(CLOSED, event.count)
             return False
-        order = Order("append", event=event, actor=actor)
+        order = Order("append", event=event._replace(actor=actor) if actor else event)
         if not self._inbox.order(order):
             return False
         if not self._wake() or threading.current_thread() is self._thread:
@@ -202,6 +215,27 @@ class AuditTrail:
         """Seals everything heard so far; the signed note, or nothing when that failed or took longer than `timeout`."""
         order = self._do("checkpoint", timeout)
         return order.note if order is not None else b""
+
+    def rotate_key(self, key: SigningKey, *, actor: str = "", timeout: float = 5.0) -> bool:
+        """Lets another key sign from now on, in this process and in those that start later with it.
+
+        The decision is a record that both keys seal, and a statement signed by both stands in `keys/rotations`, so that
+        whoever trusts the old key can trust the new one. Other processes go on with the old one until they end.
+
+        Args:
+            actor: who decided it, as `user:<id>` or `service:<id>`.
+
+        Returns:
+            Whether that was done within `timeout` seconds.
+        """
+        now = self.runtime.clock.time_ns()
+        event = GovernanceEvent(now, "audit", "rotate", "key", target=key.key_id, actor=actor)
+        self.append_sync(event._replace(config_digest=self.runtime.config_digest))
+        done = self._do("rotate", timeout, key=key) is not None
+        if done:
+            self.key = key
+            self._settings = replace(self._settings, key=key)
+        return done
 
     def flush(self, deadline: Deadline | float = 5.0) -> bool:
         """Writes everything heard so far, open windows too; whether it is on the disk in time (a float: seconds)."""
@@ -224,15 +258,18 @@ class AuditTrail:
         if thread is None:
             return True
         self._inbox.order(order)
+        deadline = Deadline(timeout)
         done = order.wait(timeout)
         if done:
-            thread.join(timeout)
+            thread.join(deadline.remaining)
+        if isinstance(self._witness, HttpWitness):
+            self._witness.flush(min(_FOR_WITNESS, deadline.remaining))
         return done
 
-    def _do(self, kind: OrderKind, timeout: float) -> Order | None:
+    def _do(self, kind: OrderKind, timeout: float, *, key: SigningKey | None = None) -> Order | None:
         if self._closed or not self._wake():
             return None
-        order = Order(kind)
+        order = Order(kind, key=key)
         self._inbox.order(order)
         return order if order.wait(timeout) else None
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from otelwarden.audit.checkpoints import ORIGIN, Checkpoint, is_torn, signature_fault, split_notes
 from otelwarden.audit.judge import StreamJudge
-from otelwarden.audit.keys import VerifyingKey, published_keys
+from otelwarden.audit.keys import PUBLIC_KEYS, VerifyingKey, published_keys
 from otelwarden.audit.reading import stream_directories
+from otelwarden.audit.rotation import KeyChain
 from otelwarden.audit.verdicts import Status, StreamVerdict, Verdict
 from otelwarden.core import ConfigError, Fault
 
@@ -46,8 +46,8 @@ def verify(
 
     Args:
         path: the trail's directory, or that of one stream.
-        public_key: the key that must have signed: a key, a C2SP verifier key as text, or a file with that or with PEM.
-            None: those in the trail's own `keys/`.
+        public_key: the key that must have signed, or whose successors must: a key, a C2SP verifier key as text, or a
+            file with that or with PEM. None: those in the trail's own `keys/`.
         against: a file of checkpoints kept outside, as a witness writes it. Only with it a rollback or a fork shows.
 
     Raises:
@@ -55,11 +55,11 @@ def verify(
     """
     directory = Path(path)
     try:
-        keys = _known_keys(directory, public_key)
+        chain = _known_keys(directory, public_key)
         # The witness first: a checkpoint is given to it when it is on the disk already.
-        outside = _read_outside(Path(against), keys) if against is not None else None
+        outside = _read_outside(Path(against), chain.keys) if against is not None else None
         found = stream_directories(directory)
-        streams = _judge_all(found, keys, outside, whole=found != [directory])
+        streams = _judge_all(found, chain, outside, whole=found != [directory])
     except OSError as error:
         file = os.fspath(error.filename or directory)
         raise ConfigError([Fault(file=file, message=f"cannot be read: {error.strerror}")]) from error
@@ -75,13 +75,13 @@ def verify(
 
 
 def _judge_all(
-    directories: Iterable[Path], keys: Mapping[str, VerifyingKey], outside: Outside | None, *, whole: bool
+    directories: Iterable[Path], chain: KeyChain, outside: Outside | None, *, whole: bool
 ) -> list[StreamVerdict]:
     known = outside or Outside({}, {}, 0)
     verdicts: dict[str, StreamVerdict] = {}
     openings: dict[str, bytes] = {}
     for directory in directories:
-        judge = StreamJudge(directory, keys, known.checkpoints.get(directory.name, ()))
+        judge = StreamJudge(directory, chain, known.checkpoints.get(directory.name, ()))
         verdicts[directory.name] = judge.judge()
         openings[directory.name] = judge.first_record
     for stream, checkpoints in known.checkpoints.items():
@@ -122,28 +122,17 @@ def _gone(stream: str, message: str) -> StreamVerdict:
 
 def _known_keys(
     directory: Path, public_key: VerifyingKey | Ed25519PublicKey | str | os.PathLike[str] | None
-) -> dict[str, VerifyingKey]:
+) -> KeyChain:
+    trail = directory if (directory / PUBLIC_KEYS).exists() else directory.parent
     if public_key is None:
-        keys = published_keys(directory) or published_keys(directory.parent)
+        first = published_keys(trail)
     elif isinstance(public_key, VerifyingKey):
-        keys = [public_key]
+        first = [public_key]
     elif isinstance(public_key, Ed25519PublicKey):
-        keys = [VerifyingKey(public_key)]
+        first = [VerifyingKey(public_key)]
     else:
-        keys = [_read_key(public_key)]
-    return {key.key_id: key for key in keys}
-
-
-def _read_key(public_key: str | os.PathLike[str]) -> VerifyingKey:
-    text = os.fspath(public_key)
-    file = ""
-    if "+" not in text or Path(text).exists():
-        file, text = text, Path(text).read_text(encoding="ascii", errors="replace")
-    try:
-        return VerifyingKey.parse(text)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        allowed = "a C2SP verifier key, or PEM with an Ed25519 public key"
-        raise ConfigError([Fault(file=file, message=f"no public key: {error}", allowed=allowed)]) from error
+        first = [VerifyingKey.read(public_key)]
+    return KeyChain.of(trail, first)
 
 
 def _read_outside(file: Path, keys: Mapping[str, VerifyingKey]) -> Outside:

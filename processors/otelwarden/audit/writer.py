@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from otelwarden.audit.batch import Batch
 from otelwarden.audit.coalesce import Window
 from otelwarden.audit.inbox import Inbox, Order
+from otelwarden.audit.keys import SigningKey
 from otelwarden.audit.losses import CLOSED, MALFORMED, reason_of
+from otelwarden.audit.rotation import rotate
 from otelwarden.audit.session import Session, Settings
 from otelwarden.audit.stream import StreamBroken
-from otelwarden.core import GovernanceEvent, suppress_instrumentation_in_this_thread
+from otelwarden.core import ConfigError, GovernanceEvent, suppress_instrumentation_in_this_thread
 
 MAX_BATCH: Final = 2048
 """Frequent events that are taken at a time: what is made of them fits a processor's cache, at less than half the cost
@@ -110,12 +113,27 @@ class Writer:
         while done and (events := self._inbox.take_events(MAX_BATCH)):
             done = self._take_in([], events, False)
         done = self._take_in([], [], True) and done
-        if order.kind == "checkpoint":
+        if order.key is not None:
+            done = bool(self._seal()) and self._rotate(order.key) and bool(self._seal()) and done
+        elif order.kind == "checkpoint":
             order.note = self._seal()
             done = bool(order.note)
         elif order.kind == "close":
             done = self._close() and done
         order.done = done
+
+    def _rotate(self, key: SigningKey) -> bool:
+        """From now on another key signs; False, and nothing changed, when that could not be stated."""
+        settings = self._settings
+        try:
+            rotate(settings.directory, old=settings.key, new=key, time_ns=settings.runtime.clock.time_ns())
+        except (OSError, ConfigError) as error:
+            self._errors.record("rotate", error)
+            return False
+        self._settings = replace(settings, key=key)
+        if self._session is not None:
+            self._session.use(self._settings)
+        return True
 
     def _window_ends(self) -> bool:
         now = self._monotonic_ns()
@@ -134,7 +152,7 @@ class Writer:
             batch = session.begin()
             before = batch.sequence
             batch.extend(session.gap(reason, count) for reason, count in losses.items())
-            batch.extend(encoder.event(order.event, actor=order.actor) for order in urgent if order.event is not None)
+            batch.extend(encoder.event(order.event) for order in urgent if order.event is not None)
             if window_ends:
                 batch.extend(self._window.entries(encoder))
             self._pour(session, batch, events)

@@ -9,6 +9,7 @@ from otelwarden.quota.meters import BudgetLimit, LimitStatus, Meter, MeterKey, R
 from otelwarden.quota.metrics import QuotaMetricReader
 from otelwarden.quota.reader import read_usage
 from otelwarden.quota.sampler import QuotaSampler
+from otelwarden.quota.series import SeriesLimiter, SeriesUsage
 from otelwarden.quota.spans import QuotaSpanProcessor
 from otelwarden.quota.store import MemoryStore, Store, open_store
 from otelwarden.quota.storeconfig import StoreConfig
@@ -29,6 +30,8 @@ __all__ = [
     "QuotaSampler",
     "QuotaSpanProcessor",
     "RateLimit",
+    "SeriesLimiter",
+    "SeriesUsage",
     "SignalLimits",
     "Store",
     "StoreConfig",

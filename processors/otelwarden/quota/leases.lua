@@ -20,14 +20,14 @@ local function read(key)
   if reply.err then
     return nil
   end
-  local state = { count = 1, held = 0, demand = 0, demands = {}, gone = {} }
+  local state = { count = 1, held = 0, demand = 0, demands = {}, others = {}, gone = {} }
   for i = 1, #reply, 2 do
     local field, value = reply[i], reply[i + 1]
     if field == me then
       local _, _, seen, credit = string.match(value, '^([^|]+)|([^|]+)|([^|]+)|([^|]+)$')
       state.seen, state.credit = tonumber(seen), tonumber(credit)
     elseif string.sub(field, 1, 2) == 'p:' then
-      local demand, held, seen = string.match(value, '^([^|]+)|([^|]+)|([^|]+)|')
+      local demand, held, seen, credit = string.match(value, '^([^|]+)|([^|]+)|([^|]+)|([^|]+)$')
       local silent = seen and now - tonumber(seen)
       if seen and silent < life then
         state.count = state.count + 1
@@ -35,6 +35,7 @@ local function read(key)
         state.held = state.held + math.max(0, tonumber(held) - tonumber(demand) * silent / 1000000)
         state.demand = state.demand + tonumber(demand)
         table.insert(state.demands, tonumber(demand))
+        table.insert(state.others, { tonumber(demand), silent / 1000000, tonumber(credit) })
       else
         table.insert(state.gone, field)
       end
@@ -56,7 +57,7 @@ end
 local function share_of(state, per_second, demand)
   local total = state.demand + demand
   if total <= per_second then
-    return demand + (per_second - total) / state.count, false
+    return demand + (per_second - total) / state.count, nil
   end
   table.insert(state.demands, demand)
   table.sort(state.demands)
@@ -68,7 +69,7 @@ local function share_of(state, per_second, demand)
     end
     left = left - each
   end
-  return math.min(demand, fair), true
+  return math.min(demand, fair), fair
 end
 
 local function rate(key, at)
@@ -89,14 +90,22 @@ local function rate(key, at)
   -- What processes hold comes out of the burst, so no stretch of time sees more than the burst and the rate.
   level = math.min(level + released, burst - state.held - held) - spent
   level = math.max(level, -burst - debt)
-  local share, over = share_of(state, per_second, demand)
+  local share, fair = share_of(state, per_second, demand)
   local elapsed = math.min(1, state.seen and (now - state.seen) / 1000000 or 0)
-  local credit = (state.credit or 0) + share * elapsed
-  if over then
-    credit = credit + math.max(0, level - per_second * 0.01) / state.count
+  local credit = math.min((state.credit or 0) + share * elapsed, math.max(1, share / 4))
+  local most = level
+  if fair then
+    -- What there is goes to all by what each is behind, so that nobody gains by asking first.
+    local total = credit
+    for _, other in ipairs(state.others) do
+      local its = math.min(other[1], fair)
+      total = total + math.min(other[3] + its * other[2], math.max(1, its / 4))
+    end
+    most = level * credit / math.max(total, 0.000001)
+    if most < 1 and level >= 1 and credit >= 1 and credit * state.count >= total * 0.999 then
+      most = 1
+    end
   end
-  credit = math.min(credit, math.max(1, share, wanted))
-  local most = over and math.min(level, credit) or level
   local granted = math.max(0, math.floor(math.min(wanted, most) + 0.000001))
   credit = math.max(0, credit - granted)
   level = level - granted

@@ -52,6 +52,10 @@ class RedisLink:
             "retry_on_error": [],
             "health_check_interval": 0,
             "max_connections": 1,
+            # No handshake: it would take several round trips, each behind the interpreter's lock.
+            "protocol": 2,
+            "lib_name": None,
+            "lib_version": None,
             "credential_provider": self._credentials(config),
         }
         if parts.scheme == "unix":

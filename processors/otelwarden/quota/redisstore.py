@@ -75,9 +75,10 @@ class RedisStore:
         self._link = RedisLink(config)
         self._renew()
         run_in_child_after_fork(self._in_child)
+        self.wake()  # the connection is then made before the first item
 
     def _renew(self) -> None:
-        self.down = False
+        self.down = True  # until it has answered
         self.pace = self._config.interval
         self._stepped = 0
         self.processes = 1
@@ -236,7 +237,7 @@ def _run(store: weakref.ReferenceType[RedisStore], wanted: threading.Event, stop
         itself = store()
         if itself is None:
             return
-        if not itself.pending():
+        if not itself.pending() and not (itself.down and wanted.is_set()):
             del itself
             wanted.wait(_REST)
             itself = store()

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from otelwarden.redaction.actions import DELETED
 from otelwarden.redaction.keys import KeyFacts, KeyTable
+from otelwarden.redaction.rules import ValueType
 
 MAX_DEPTH: Final = 64
 """Levels of lists and mappings. OTLP receivers refuse deeper ones: protobuf stops at 100 nested messages."""
@@ -173,18 +174,22 @@ class Document:
     Args:
         keys: what is known about keys.
         max_value_length: characters of the longest text that is taken.
+        ruled_places: places without a key, `span.name` and the like, of which something is known as of a key.
     """
 
-    __slots__ = ("_keys", "_max_length", "keyed", "names", "paths", "texts")
+    __slots__ = ("_keys", "_max_length", "_ruled_places", "keyed", "kinds", "names", "paths", "texts")
 
-    def __init__(self, keys: KeyTable, max_value_length: int) -> None:
+    def __init__(self, keys: KeyTable, max_value_length: int, ruled_places: frozenset[str] = frozenset()) -> None:
         self._keys = keys
         self._max_length = max_value_length
+        self._ruled_places = ruled_places
         self.texts: list[str] = []
         self.paths: list[str] = []
         """The key each text stands under; keys within structured values are joined by dots."""
         self.keyed: list[tuple[int, KeyFacts]] = []
         """Texts whose key tells something."""
+        self.kinds: dict[int, ValueType] = {}
+        """What the values of texts are that are none themselves."""
         self.names: list[tuple[str, KeyFacts]] = []
         """Keys in which something was found."""
 
@@ -203,9 +208,14 @@ class Document:
         self.paths.append(path)
         return number
 
-    def optional(self, path: str, text: str | None) -> int:
-        """Takes a text that may be missing; its number, or -1."""
-        return self.text(path, text) if text else _KEPT
+    def place(self, path: str, text: str | None) -> int:
+        """Takes a text that has a place and no key, and may be missing; its number, or -1."""
+        if not text:
+            return _KEPT
+        number = self.text(path, text)
+        if path in self._ruled_places:
+            self.keyed.append((number, self._keys.facts(path)))
+        return number
 
     def fields(self, mapping: Mapping[str, Any]) -> Fields | FlatFields:
         """Takes the attributes of an item or of a part of it."""
@@ -228,10 +238,12 @@ class Document:
 
     def value(self, path: str, value: Any, inherited: tuple[KeyFacts, ...] = (), depth: int = 0) -> Node:
         """Takes a value of any type."""
+        if not depth and path in self._ruled_places and not inherited:
+            inherited = (self._keys.facts(path),)
         kind = type(value)
         if kind is str:
             return self._keyed_text(path, value, inherited)
-        if value is None or (kind is bool and not any(facts.ruled for facts in inherited)):
+        if value is None or (kind is bool and not any(facts.tells_of_value for facts in inherited)):
             return _KEPT
         if isinstance(value, Mapping):
             return self._fields(value, path, inherited, depth)
@@ -242,14 +254,18 @@ class Document:
                 raise Unscannable("too_deep")
             values = list(value)
             return Elements(value, values, [self.value(path, item, inherited, depth + 1) for item in values])
-        return Leaf(value, self._keyed_text(path, text_of(value), inherited))
+        number = self._keyed_text(path, text_of(value), inherited)
+        self.kinds[number] = "bool" if kind is bool else "number" if isinstance(value, (int, float)) else "other"
+        return Leaf(value, number)
 
     def _bytes(self, path: str, data: bytes, value: Any, inherited: tuple[KeyFacts, ...]) -> Leaf:
         try:
             text, encoding = data.decode(), "utf-8"
         except UnicodeDecodeError:
             text, encoding = data.decode("latin-1"), "latin-1"
-        return Leaf(value, self._keyed_text(path, text, inherited), encoding)
+        number = self._keyed_text(path, text, inherited)
+        self.kinds[number] = "bytes"
+        return Leaf(value, number, encoding)
 
     def _keyed_text(self, path: str, text: str, inherited: tuple[KeyFacts, ...]) -> int:
         number = self.text(path, text)
@@ -270,12 +286,19 @@ class Document:
             below = inherited
             whole = f"{path}.{name}" if path else name
             if whole not in plain or name not in plain:
-                below = self._look_at_key(index, name, whole, names, inherited)
+                below = self._look_at_key(index, name, whole, names, inherited, top=depth == 0)
             nodes.append(self.value(whole, value, below, depth + 1))
         return Fields(mapping, items, nodes, names, range(first, len(self.texts)))
 
     def _look_at_key(
-        self, index: int, name: str, path: str, names: dict[int, int], inherited: tuple[KeyFacts, ...]
+        self,
+        index: int,
+        name: str,
+        path: str,
+        names: dict[int, int],
+        inherited: tuple[KeyFacts, ...],
+        *,
+        top: bool,
     ) -> tuple[KeyFacts, ...]:
         if len(name) > self._max_length:
             raise Unscannable("key_too_long")
@@ -284,6 +307,8 @@ class Document:
             names[index] = len(self.names)
             self.names.append((name, own))
         facts = own if path == name else self._keys.facts(path)
+        if not top:
+            facts = facts.nested
         return (*inherited, facts) if facts.tells else inherited
 
 

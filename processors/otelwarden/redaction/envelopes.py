@@ -8,11 +8,13 @@ from typing import Any, Final, Generic, TypeVar
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from otelwarden.core import Signal
-from otelwarden.redaction.actions import DELETED
-from otelwarden.redaction.document import Edits
-from otelwarden.redaction.policy import Rule
+from otelwarden.core import Classification, Signal
+from otelwarden.redaction.actions import DELETED, ItemFacts
+from otelwarden.redaction.case import Redaction
+from otelwarden.redaction.classification import higher
+from otelwarden.redaction.document import Edits, Unscannable
 from otelwarden.redaction.redactor import Redactor
+from otelwarden.redaction.rules import Rule
 
 MAX_ENVELOPES: Final = 1024
 """Resources or scopes remembered; beyond, all are forgotten and the memory starts anew."""
@@ -24,23 +26,31 @@ _NO_EDITS: Final = Edits({}, {})
 class _Memory(Generic[_T]):
     """Redacts an object once and answers from memory when it comes again."""
 
-    def __init__(self, redact: Callable[[_T, Signal, str], tuple[_T, dict[Rule, int]]], seen: Seen) -> None:
+    def __init__(self, redact: Callable[[_T, Signal, str], tuple[_T, Redaction | None]], seen: Seen) -> None:
         self._redact = redact
         self._seen = seen
         # What became of an envelope, beside the original, whose `id` is ours as long as it lives.
-        self._known: dict[Hashable, tuple[_T, _T]] = {}
+        self._known: dict[Hashable, tuple[_T, _T, Classification | None]] = {}
 
     def get(self, original: _T, signal: Signal, tenant: str) -> _T:
         known = self._known.get((id(original), signal, tenant))
         if known is not None:
             return known[1]
-        redacted, counts = self._redact(original, signal, tenant)
+        redacted, redaction = self._redact(original, signal, tenant)
+        if redaction is not None and redaction.blocked:
+            raise Unscannable("blocked")
         if len(self._known) >= MAX_ENVELOPES:
             self._known = {}
-        self._known[id(original), signal, tenant] = (original, redacted)
-        if counts:
-            self._seen(counts, signal, tenant)
+        left = None if redaction is None else redaction.classification
+        self._known[id(original), signal, tenant] = (original, redacted, left)
+        if redaction is not None and redaction.counts:
+            self._seen(redaction.counts, signal, tenant)
         return redacted
+
+    def class_of(self, original: _T, signal: Signal, tenant: str) -> Classification | None:
+        """The classification of what is left in an envelope that was asked for before."""
+        known = self._known.get((id(original), signal, tenant))
+        return None if known is None else known[2]
 
 
 Seen = Callable[[dict[Rule, int], Signal, str], None]
@@ -82,27 +92,36 @@ class Envelopes:
         """The scope as it may leave: itself when nothing is found in it."""
         return None if scope is None else self._scopes.get(scope, signal, tenant if tenant in self._tenants else "")
 
-    def _redact_resource(self, resource: Resource, signal: Signal, tenant: str) -> tuple[Resource, dict[Rule, int]]:
+    def class_of(
+        self, resource: Resource, scope: InstrumentationScope | None, signal: Signal, tenant: str
+    ) -> Classification | None:
+        """The classification of what is left in both, which must have been asked for before; None for none."""
+        tenant = tenant if tenant in self._tenants else ""
+        of_scope = None if scope is None else self._scopes.class_of(scope, signal, tenant)
+        return higher(self._resources.class_of(resource, signal, tenant), of_scope)
+
+    def _redact_resource(self, resource: Resource, signal: Signal, tenant: str) -> tuple[Resource, Redaction | None]:
         document = self._redactor.document()
-        schema = document.optional("resource.schema_url", resource.schema_url)
+        schema = document.place("resource.schema_url", resource.schema_url)
         attributes = document.fields(resource.attributes)
-        redaction = self._redactor.redact(document, signal, tenant)
-        if redaction is None:
-            return resource, {}
+        redaction = self._redactor.redact(document, signal, tenant, ItemFacts(0, resource.attributes))
+        if redaction is None or not redaction.changes:
+            return resource, redaction
         edits = redaction.edits
-        return Resource(attributes.rebuild(edits), text_or_empty(edits, schema, resource.schema_url)), redaction.counts
+        return Resource(attributes.rebuild(edits), text_or_empty(edits, schema, resource.schema_url)), redaction
 
     def _redact_scope(
         self, scope: InstrumentationScope, signal: Signal, tenant: str
-    ) -> tuple[InstrumentationScope, dict[Rule, int]]:
+    ) -> tuple[InstrumentationScope, Redaction | None]:
         document = self._redactor.document()
-        name = document.optional("scope.name", scope.name)
-        version = document.optional("scope.version", scope.version)
-        schema = document.optional("scope.schema_url", scope.schema_url)
+        name = document.place("scope.name", scope.name)
+        version = document.place("scope.version", scope.version)
+        schema = document.place("scope.schema_url", scope.schema_url)
         attributes = document.fields(scope.attributes or {})
-        redaction = self._redactor.redact(document, signal, tenant)
-        if redaction is None:
-            return scope, {}
+        facts = ItemFacts(0, scope.attributes or {}, scope.name)
+        redaction = self._redactor.redact(document, signal, tenant, facts)
+        if redaction is None or not redaction.changes:
+            return scope, redaction
         edits = redaction.edits
         changed = InstrumentationScope(
             text_or_empty(edits, name, scope.name),
@@ -110,7 +129,7 @@ class Envelopes:
             text_or_empty(edits, schema, scope.schema_url),
             attributes.rebuild(edits),
         )
-        return changed, redaction.counts
+        return changed, redaction
 
 
 def text_or_empty(edits: Edits, number: int, text: str | None) -> str:

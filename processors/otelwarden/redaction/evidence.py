@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from otelwarden.core import Runtime, Signal
-from otelwarden.redaction.policy import Rule
+from otelwarden.redaction.rules import Rule
 
 COMPONENT: Final = "redaction"
 
@@ -23,7 +23,7 @@ class Evidence:
         for rule, count in counts.items():
             self._emit(
                 COMPONENT,
-                rule.action.name,
+                rule.told_as,
                 rule.id,
                 tenant=tenant,
                 signal=signal,

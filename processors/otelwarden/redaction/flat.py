@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from otelwarden.core import Signal
-from otelwarden.redaction.actions import DELETED
+from otelwarden.redaction.actions import DELETED, NO_ITEM
+from otelwarden.redaction.case import Redaction
 from otelwarden.redaction.document import text_of
 from otelwarden.redaction.patterns import SEPARATOR
-from otelwarden.redaction.redactor import Redaction, Redactor
+from otelwarden.redaction.redactor import Redactor
 
 SMALL: Final = 10**8
 """Below it no shipped detector finds anything in a number that stands alone: a card number has 12 digits or more, and
@@ -48,7 +49,7 @@ class FlatItems:
         self._redactor = redactor
         self._heads = heads
         self._plain = redactor.keys.plain
-        self._match = redactor.scanner.joined_match
+        self._match = redactor.scanner.joined_match if redactor.ruled_places.isdisjoint(heads) else None
         self._max_length = redactor.max_value_length
         shipped = all(each.catalogued and each.confidence == "high" for each in redactor.policy.detectors)
         self._small = SMALL if shipped else 0
@@ -80,14 +81,16 @@ class FlatItems:
         numbers = self._match(data)
         return None if numbers is None else Candidates(texts, attributes, data, numbers)
 
-    def redact(self, found: Candidates, signal: Signal, tenant: str) -> tuple[Redaction, dict[str, Any]] | None:
+    def redact(
+        self, found: Candidates, signal: Signal, tenant: str, item: Any = NO_ITEM
+    ) -> tuple[Redaction, dict[str, Any]] | None:
         """What is to be done about an item, and its attributes as they may leave; None when nothing is."""
         texts, attributes, data, numbers = found
         heads = self._heads
         keys = [*heads, *attributes]
         if len(keys) != len(texts):
             keys = [*heads, *(key for key, _ in self._texts_of(attributes))]
-        redaction = self._redactor.redact_flat(texts, keys, data, numbers, signal, tenant)
+        redaction = self._redactor.redact_flat(texts, keys, data, numbers, signal, tenant, item, attributes)
         if redaction is None:
             return None
         new = dict(attributes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.sdk._logs import LogRecordProcessor
@@ -21,42 +20,66 @@ from otelwarden.core import (
     default_runtime,
     item_attributes,
     item_ids,
+    set_state,
 )
-from otelwarden.redaction.actions import DELETED
+from otelwarden.redaction.actions import DELETED, ItemFacts
+from otelwarden.redaction.case import Redaction
 from otelwarden.redaction.document import Document, Edits, Unscannable, rebuild
-from otelwarden.redaction.envelopes import Envelopes, text_or_empty
-from otelwarden.redaction.evidence import Evidence
-from otelwarden.redaction.policy import PolicySource, RedactionPolicy, policy_of
-from otelwarden.redaction.redactor import MAX_VALUE_LENGTH, Redactor
+from otelwarden.redaction.envelopes import text_or_empty
+from otelwarden.redaction.evidence import COMPONENT
+from otelwarden.redaction.live import AnyPolicy, follow
+from otelwarden.redaction.policy import RedactionPolicy
+from otelwarden.redaction.stage import BLOCKED_ITEM, DEFAULT_OPTIONS, RedactionOptions, Workplace
+
+
+def facts_of_log(record: Any) -> ItemFacts:
+    """What actions and conditions may know about a log record."""
+    log, scope = record.log_record, record.instrumentation_scope
+    moment = log.timestamp or log.observed_timestamp or 0
+    return ItemFacts(moment, item_attributes(record), scope.name if scope is not None else "")
 
 
 class LogRedaction:
     """The transform of the log stages: a record as it may leave, itself when nothing is found in it."""
 
-    def __init__(self, policy: RedactionPolicy, runtime: Runtime, max_value_length: int) -> None:
-        self._redactor = Redactor(
-            policy, max_value_length=max_value_length, exempt=frozenset([runtime.tenant_attribute])
-        )
-        self._evidence = Evidence(runtime)
-        self._envelopes = Envelopes(self._redactor, self._evidence.of_envelope)
+    def __init__(self, policy: RedactionPolicy, runtime: Runtime, options: RedactionOptions) -> None:
+        self._work = Workplace(LOGS, policy, runtime, options, facts_of_log)
+        self._redactor = self._work.redactor
+        self._envelopes = self._work.envelopes
 
     def __call__(self, record: Any, state: ItemState) -> Any | Drop:
-        """The record, a redacted copy of its class, or a `Drop` when it cannot be scanned."""
+        """The record, a redacted copy of its class, or a `Drop` when it cannot be scanned or a rule blocks it."""
         try:
-            return self._redacted(record, state.tenant)
+            return self._redacted(record, state)
         except Unscannable as error:
             return Drop(error.reason)
 
-    def _redacted(self, record: Any, tenant: str) -> Any:
+    def _redacted(self, record: Any, state: ItemState) -> Any | Drop:
+        tenant = state.tenant
         resource, scope = self._envelopes.of(record.resource, record.instrumentation_scope, LOGS, tenant)
-        same = resource is record.resource and scope is record.instrumentation_scope
         parts = _RecordParts(record, self._redactor.document())
-        redaction = self._redactor.redact(parts.document, LOGS, tenant)
-        if redaction is None:
-            return record if same else copy_log(record, resource=resource, scope=scope)
+        redaction = self._redactor.redact(parts.document, LOGS, tenant, record)
+        if redaction is not None:
+            self._tell(record, redaction, tenant)
+            if redaction.blocked:
+                return BLOCKED_ITEM
+        changes = parts.rebuild(redaction.edits) if redaction is not None and redaction.changes else {}
+        classification = self._work.class_of(redaction, record.resource, record.instrumentation_scope, tenant)
+        added = self._work.added(redaction, classification)
+        if added:
+            attributes = changes.get("attributes", UNCHANGED)
+            changes["attributes"] = {**(item_attributes(record) if attributes is UNCHANGED else attributes), **added}
+        same = resource is record.resource and scope is record.instrumentation_scope
+        copy = record if same and not changes else copy_log(record, resource=resource, scope=scope, **changes)
+        if classification is not None:
+            set_state(copy, state.replaced(classification=classification))
+        return copy
+
+    def _tell(self, record: Any, redaction: Redaction, tenant: str) -> None:
         trace_id, span_id = item_ids(record)
-        self._evidence.of_item(redaction.counts, LOGS, tenant, trace_id, span_id)
-        return copy_log(record, resource=resource, scope=scope, **parts.rebuild(redaction.edits))
+        self._work.evidence.of_item(redaction.counts, LOGS, tenant, trace_id, span_id)
+        if redaction.archives:
+            self._work.archive(record, redaction)
 
 
 class _RecordParts:
@@ -68,8 +91,8 @@ class _RecordParts:
         self._body = document.value("log.body", log.body)
         self._attributes_before = item_attributes(record)
         self._attributes = document.fields(self._attributes_before)
-        self._event_name = document.optional("log.event_name", log.event_name)
-        self._severity_text = document.optional("log.severity_text", log.severity_text)
+        self._event_name = document.place("log.event_name", log.event_name)
+        self._severity_text = document.place("log.severity_text", log.severity_text)
 
     def rebuild(self, edits: Edits) -> dict[str, Any]:
         """The arguments of `copy_log` for what changed."""
@@ -89,27 +112,27 @@ class RedactionLogRecordProcessor(LogStageProcessor):
 
     Args:
         next_processor: the next in line; a redactor registered beside it instead would leak.
-        policy: a policy, or names and paths of policies.
+        policy: a policy, one that follows its files, or names and paths of policies.
         on_error: what becomes of a record that redaction failed on; `drop` fails closed.
         runtime: None for the one shared by all stages that are used by hand.
-        max_value_length: characters of the longest value that is scanned; a record with a longer one is dropped.
+        options: keys, archives, limits and what else redaction may be given.
 
     Raises:
-        ConfigError: a policy is refused.
+        ConfigError: a policy is refused, or needs a key or an archive that is not there.
     """
 
     def __init__(
         self,
         next_processor: LogRecordProcessor,
         *,
-        policy: RedactionPolicy | Sequence[PolicySource],
+        policy: AnyPolicy,
         on_error: OnError = "drop",
         runtime: Runtime | None = None,
-        max_value_length: int = MAX_VALUE_LENGTH,
+        options: RedactionOptions = DEFAULT_OPTIONS,
     ) -> None:
         runtime = runtime or default_runtime()
-        transform = LogRedaction(policy_of(policy), runtime, max_value_length)
-        super().__init__(next_processor, transform, component="redaction", on_error=on_error, runtime=runtime)
+        transform = follow(policy, lambda of: LogRedaction(of, runtime, options))
+        super().__init__(next_processor, transform, component=COMPONENT, on_error=on_error, runtime=runtime)
 
 
 class RedactionLogRecordExporter(LogStageExporter):
@@ -119,11 +142,11 @@ class RedactionLogRecordExporter(LogStageExporter):
         self,
         next_exporter: LogRecordExporter,
         *,
-        policy: RedactionPolicy | Sequence[PolicySource],
+        policy: AnyPolicy,
         on_error: OnError = "drop",
         runtime: Runtime | None = None,
-        max_value_length: int = MAX_VALUE_LENGTH,
+        options: RedactionOptions = DEFAULT_OPTIONS,
     ) -> None:
         runtime = runtime or default_runtime()
-        transform = LogRedaction(policy_of(policy), runtime, max_value_length)
-        super().__init__(next_exporter, transform, component="redaction", on_error=on_error, runtime=runtime)
+        transform = follow(policy, lambda of: LogRedaction(of, runtime, options))
+        super().__init__(next_exporter, transform, component=COMPONENT, on_error=on_error, runtime=runtime)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.sdk.metrics.export import Metric, MetricReader, MetricsData, ResourceMetrics, ScopeMetrics
 
 from otelwarden.core import (
     DROP_ON_ERROR,
     METRICS,
+    Drop,
     DropPoints,
     GovernedMetricReader,
     OnError,
@@ -18,24 +18,52 @@ from otelwarden.core import (
     default_runtime,
     tenant_of_point,
 )
+from otelwarden.redaction.actions import ItemFacts
 from otelwarden.redaction.document import Unscannable
-from otelwarden.redaction.envelopes import Envelopes, text_or_empty
-from otelwarden.redaction.evidence import COMPONENT, Evidence
+from otelwarden.redaction.envelopes import text_or_empty
+from otelwarden.redaction.evidence import COMPONENT
+from otelwarden.redaction.live import AnyPolicy, follow
 from otelwarden.redaction.points import merge_equal
-from otelwarden.redaction.policy import PolicySource, RedactionPolicy, policy_of
-from otelwarden.redaction.redactor import MAX_VALUE_LENGTH, Redactor
+from otelwarden.redaction.policy import RedactionPolicy
+from otelwarden.redaction.stage import BLOCKED_ITEM, DEFAULT_OPTIONS, RedactionOptions, Workplace
+
+
+class _Around(NamedTuple):
+    """What a metric stands in."""
+
+    resource: ResourceMetrics
+    scope: ScopeMetrics
+    metric: Metric
+
+    def alone(self, point: Any) -> MetricsData:
+        """A collection of this one point, as it came."""
+        data: Any = self.metric.data
+        metric = replace(self.metric, data=replace(data, data_points=[point]))
+        scope = replace(self.scope, metrics=[metric])
+        return MetricsData([replace(self.resource, scope_metrics=[scope])])
+
+
+class _Point(NamedTuple):
+    """A point, and the scope that it was measured in."""
+
+    point: Any
+    scope: str
+
+
+def facts_of_point(point: _Point) -> ItemFacts:
+    """What actions and conditions may know about a data point."""
+    return ItemFacts(point.point.time_unix_nano or 0, point.point.attributes or {}, point.scope)
 
 
 class MetricRedaction:
     """The transform of the metric stage. A metric that it fails on is dropped or passed alone, not the collection."""
 
-    def __init__(self, policy: RedactionPolicy, runtime: Runtime, max_value_length: int, on_error: OnError) -> None:
+    def __init__(self, policy: RedactionPolicy, runtime: Runtime, options: RedactionOptions, on_error: OnError) -> None:
         self._tenant_attribute = runtime.tenant_attribute
-        self._redactor = Redactor(
-            policy, max_value_length=max_value_length, exempt=frozenset([runtime.tenant_attribute])
-        )
-        self._evidence = Evidence(runtime)
-        self._envelopes = Envelopes(self._redactor, self._evidence.of_envelope)
+        self._work = Workplace(METRICS, policy, runtime, options, facts_of_point)
+        self._redactor = self._work.redactor
+        self._evidence = self._work.evidence
+        self._envelopes = self._work.envelopes
         self._errors = runtime.errors(COMPONENT)
         self._on_error = on_error
 
@@ -51,29 +79,31 @@ class MetricRedaction:
             for each in metrics.scope_metrics:
                 self._drop_scope(each, error.reason, dropped)
             return None
-        scopes = [changed for each in metrics.scope_metrics if (changed := self._scope(each, dropped))]
+        scopes = [changed for each in metrics.scope_metrics if (changed := self._scope(metrics, each, dropped))]
         if not scopes:
             return None
         if resource is metrics.resource:
             return replace(metrics, scope_metrics=scopes)
         return replace(metrics, resource=resource, schema_url=resource.schema_url, scope_metrics=scopes)
 
-    def _scope(self, metrics: ScopeMetrics, dropped: DropPoints) -> ScopeMetrics | None:
+    def _scope(self, outer: ResourceMetrics, metrics: ScopeMetrics, dropped: DropPoints) -> ScopeMetrics | None:
         try:
             scope: Any = self._envelopes.scope(metrics.scope, METRICS, "")
         except Unscannable as error:
             self._drop_scope(metrics, error.reason, dropped)
             return None
-        left = [changed for metric in metrics.metrics if (changed := self._guarded(metric, dropped))]
+        around = (_Around(outer, metrics, metric) for metric in metrics.metrics)
+        left = [changed for each in around if (changed := self._guarded(each, dropped))]
         if not left:
             return None
         if scope is metrics.scope:
             return replace(metrics, metrics=left)
         return replace(metrics, scope=scope, schema_url=scope.schema_url or "", metrics=left)
 
-    def _guarded(self, metric: Metric, dropped: DropPoints) -> Metric | None:
+    def _guarded(self, around: _Around, dropped: DropPoints) -> Metric | None:
+        metric = around.metric
         try:
-            return self._metric(metric, dropped)
+            return self._metric(around, dropped)
         except Unscannable as error:
             self._drop_all(metric, error.reason, dropped)
         except Exception as error:
@@ -91,28 +121,39 @@ class MetricRedaction:
         for point in metric.data.data_points:
             dropped(tenant_of_point(point, self._tenant_attribute), reason, 1)
 
-    def _metric(self, metric: Metric, dropped: DropPoints) -> Metric:
+    def _metric(self, around: _Around, dropped: DropPoints) -> Metric | None:
+        metric = around.metric
         named = self._names(metric)
         before = metric.data.data_points
-        after: list[Any] = [self._point(point) for point in before]
-        if all(new is old for new, old in zip(after, before, strict=True)):
+        after: list[Any] = []
+        for point in before:
+            new = self._point(point, around)
+            if isinstance(new, Drop):
+                dropped(tenant_of_point(point, self._tenant_attribute), new.reason, 1)
+            else:
+                after.append(new)
+        if len(after) == len(before) and all(new is old for new, old in zip(after, before, strict=True)):
             return named
         points, absorbed, lost = merge_equal(metric.data, after)
         for reason, gone in (("merged", absorbed), ("unmergeable", lost)):
             for point in gone:
                 dropped(tenant_of_point(point, self._tenant_attribute), reason, 1)
         data: Any = metric.data
-        return replace(named, data=replace(data, data_points=points))
+        return replace(named, data=replace(data, data_points=points)) if points else None
 
     def _names(self, metric: Metric) -> Metric:
         document = self._redactor.document()
-        name = document.text("metric.name", metric.name)
-        description = document.optional("metric.description", metric.description)
-        unit = document.optional("metric.unit", metric.unit)
-        redaction = self._redactor.redact(document, METRICS, "")
+        name = document.place("metric.name", metric.name)
+        description = document.place("metric.description", metric.description)
+        unit = document.place("metric.unit", metric.unit)
+        redaction = self._redactor.redact(document, METRICS, "", ItemFacts())
         if redaction is None:
             return metric
         self._evidence.of_item(redaction.counts, METRICS, "")
+        if redaction.blocked:
+            raise Unscannable(BLOCKED_ITEM.reason)
+        if not redaction.changes:
+            return metric
         edits = redaction.edits
         return replace(
             metric,
@@ -121,15 +162,21 @@ class MetricRedaction:
             unit=text_or_empty(edits, unit, metric.unit),
         )
 
-    def _point(self, point: Any) -> Any:
+    def _point(self, point: Any, around: _Around) -> Any | Drop:
         tenant = tenant_of_point(point, self._tenant_attribute)
         document = self._redactor.document()
         fields = document.fields(point.attributes or {})
         exemplars = [(exemplar, document.fields(exemplar.filtered_attributes or {})) for exemplar in point.exemplars]
-        redaction = self._redactor.redact(document, METRICS, tenant)
+        redaction = self._redactor.redact(document, METRICS, tenant, _Point(point, around.scope.scope.name))
         if redaction is None:
             return point
         self._evidence.of_item(redaction.counts, METRICS, tenant)
+        if redaction.archives:
+            self._work.archive(around.alone(point), redaction)
+        if redaction.blocked:
+            return BLOCKED_ITEM
+        if not redaction.changes:
+            return point
         edits = redaction.edits
         return replace(
             point,
@@ -143,24 +190,24 @@ class RedactionMetricReader(GovernedMetricReader):
 
     Args:
         reader: the next in line, in-memory, periodic or pull.
-        policy: a policy, or names and paths of policies.
+        policy: a policy, one that follows its files, or names and paths of policies.
         on_error: what becomes of a metric that redaction failed on; `drop` fails closed.
         runtime: None for the one shared by all stages that are used by hand.
-        max_value_length: characters of the longest value that is scanned; a metric with a longer one is dropped.
+        options: keys, archives, limits and what else redaction may be given.
 
     Raises:
-        ConfigError: a policy is refused.
+        ConfigError: a policy is refused, or needs a key or an archive that is not there.
     """
 
     def __init__(
         self,
         reader: MetricReader,
         *,
-        policy: RedactionPolicy | Sequence[PolicySource],
+        policy: AnyPolicy,
         on_error: OnError = "drop",
         runtime: Runtime | None = None,
-        max_value_length: int = MAX_VALUE_LENGTH,
+        options: RedactionOptions = DEFAULT_OPTIONS,
     ) -> None:
         runtime = runtime or default_runtime()
-        transform = MetricRedaction(policy_of(policy), runtime, max_value_length, on_error)
+        transform = follow(policy, lambda of: MetricRedaction(of, runtime, options, on_error))
         super().__init__(reader, transform, component=COMPONENT, on_error=on_error, runtime=runtime)

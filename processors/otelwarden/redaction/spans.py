@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -30,41 +29,50 @@ from otelwarden.core import (
     item_attributes,
     links_of,
     plain_attributes,
+    set_state,
     with_attributes,
 )
-from otelwarden.redaction.actions import DELETED
+from otelwarden.redaction.actions import DELETED, ItemFacts
+from otelwarden.redaction.case import Redaction
 from otelwarden.redaction.document import Document, Edits, Fields, FlatFields, Unscannable
-from otelwarden.redaction.envelopes import Envelopes, text_or_empty
-from otelwarden.redaction.evidence import Evidence
+from otelwarden.redaction.envelopes import text_or_empty
+from otelwarden.redaction.evidence import COMPONENT
 from otelwarden.redaction.flat import NOT_FLAT, Candidates, FlatItems
-from otelwarden.redaction.policy import PolicySource, RedactionPolicy, policy_of
-from otelwarden.redaction.redactor import MAX_VALUE_LENGTH, Redaction, Redactor
+from otelwarden.redaction.live import AnyPolicy, follow
+from otelwarden.redaction.policy import RedactionPolicy
+from otelwarden.redaction.stage import BLOCKED_ITEM, DEFAULT_OPTIONS, RedactionOptions, Workplace
+
+
+def facts_of_span(span: ReadableSpan) -> ItemFacts:
+    """What actions and conditions may know about a span."""
+    scope = span.instrumentation_scope
+    return ItemFacts(span.start_time or 0, item_attributes(span), scope.name if scope is not None else "")
 
 
 class SpanRedaction:
     """The transform of the span stages: a span as it may leave, itself when nothing is found in it."""
 
-    def __init__(self, policy: RedactionPolicy, runtime: Runtime, max_value_length: int) -> None:
-        self._redactor = Redactor(
-            policy, max_value_length=max_value_length, exempt=frozenset([runtime.tenant_attribute])
-        )
-        self._evidence = Evidence(runtime)
-        self._envelopes = Envelopes(self._redactor, self._evidence.of_envelope)
+    def __init__(self, policy: RedactionPolicy, runtime: Runtime, options: RedactionOptions) -> None:
+        self._work = Workplace(TRACES, policy, runtime, options, facts_of_span)
+        self._redactor = self._work.redactor
+        self._envelopes = self._work.envelopes
         self._flat = FlatItems(self._redactor, ("span.name",))
+        # Short for what becomes of most spans, which nothing is asked about beside their texts.
+        self._simple = not self._work.classifies and not options.evidence_attribute
 
     def __call__(self, span: ReadableSpan, state: ItemState) -> ReadableSpan | Drop:
-        """The span, a redacted copy, or a `Drop` when it cannot be scanned."""
+        """The span, a redacted copy, or a `Drop` when it cannot be scanned or a rule blocks it."""
         old_resource, old_scope = span.resource, span.instrumentation_scope
         try:
             resource, scope = self._envelopes.of(old_resource, old_scope, TRACES, state.tenant)
-            same = resource is old_resource and scope is old_scope
-            attributes = bare_attributes(span)
+            attributes = bare_attributes(span) if self._simple else None
             found = NOT_FLAT if attributes is None else self._flat.look((span.name,), attributes)
             if found is None:
-                return span if same else _in_envelope(span, resource, scope)
+                same = resource is old_resource and scope is old_scope
+                return span if same else copy_span(span, resource=resource, scope=scope)
             if type(found) is Candidates:
                 return self._redact_flat(span, found, state.tenant, resource, scope)
-            return self._redact(span, state.tenant, resource, scope)
+            return self._redact(span, state, resource, scope)
         except Unscannable as error:
             return Drop(error.reason)
 
@@ -75,13 +83,17 @@ class SpanRedaction:
         tenant: str,
         resource: Resource,
         scope: InstrumentationScope | None,
-    ) -> ReadableSpan:
+    ) -> ReadableSpan | Drop:
         """A span of which only the name and the attribute values may have to change."""
-        result = self._flat.redact(found, TRACES, tenant)
+        result = self._flat.redact(found, TRACES, tenant, span)
         if result is None:
             return _in_envelope(span, resource, scope)
         redaction, attributes = result
         self._tell(span, redaction, tenant)
+        if redaction.blocked:
+            return BLOCKED_ITEM
+        if not redaction.changes:
+            return _in_envelope(span, resource, scope)
         name = text_or_empty(redaction.edits, 0, span.name)
         copy = with_attributes(span, attributes, name=name, resource=resource, scope=scope)
         if copy is None:
@@ -90,18 +102,31 @@ class SpanRedaction:
         return copy
 
     def _redact(
-        self, span: ReadableSpan, tenant: str, resource: Resource, scope: InstrumentationScope | None
-    ) -> ReadableSpan:
+        self, span: ReadableSpan, state: ItemState, resource: Resource, scope: InstrumentationScope | None
+    ) -> ReadableSpan | Drop:
         parts = _SpanParts(span, self._redactor.document())
-        redaction = self._redactor.redact(parts.document, TRACES, tenant)
-        if redaction is None:
-            return _in_envelope(span, resource, scope)
-        self._tell(span, redaction, tenant)
-        return copy_span(span, resource=resource, scope=scope, **parts.rebuild(redaction.edits))
+        redaction = self._redactor.redact(parts.document, TRACES, state.tenant, span)
+        if redaction is not None:
+            self._tell(span, redaction, state.tenant)
+            if redaction.blocked:
+                return BLOCKED_ITEM
+        changes = parts.rebuild(redaction.edits) if redaction is not None and redaction.changes else {}
+        classification = self._work.class_of(redaction, span.resource, span.instrumentation_scope, state.tenant)
+        added = self._work.added(redaction, classification)
+        if added:
+            changes["attributes"] = {**changes.get("attributes", item_attributes(span)), **added}
+        copy: ReadableSpan = _in_envelope(span, resource, scope)
+        if changes:
+            copy = copy_span(span, resource=resource, scope=scope, **changes)
+        if classification is not None:
+            set_state(copy, state.replaced(classification=classification))
+        return copy
 
     def _tell(self, span: ReadableSpan, redaction: Redaction, tenant: str) -> None:
         context = span.context
-        self._evidence.of_item(redaction.counts, TRACES, tenant, context.trace_id, context.span_id)
+        self._work.evidence.of_item(redaction.counts, TRACES, tenant, context.trace_id, context.span_id)
+        if redaction.archives:
+            self._work.archive(span, redaction)
 
 
 def _in_envelope(span: ReadableSpan, resource: Resource, scope: InstrumentationScope | None) -> ReadableSpan:
@@ -117,9 +142,9 @@ class _SpanParts:
     def __init__(self, span: ReadableSpan, document: Document) -> None:
         self.document = document
         self._span = span
-        self._name = document.text("span.name", span.name)
+        self._name = document.place("span.name", span.name)
         self._attributes = document.fields(item_attributes(span))
-        self._description = document.optional("span.status", span.status.description)
+        self._description = document.place("span.status", span.status.description)
         self._trace_state = _trace_state_of(document, span.context.trace_state)
         self._events = [_EventParts(event, document) for event in events_of(span)]
         self._links = [_LinkParts(link, document) for link in links_of(span)]
@@ -147,7 +172,7 @@ class _EventParts:
 
     def __init__(self, event: Event, document: Document) -> None:
         self._event = event
-        self._name = document.text("event.name", event.name)
+        self._name = document.place("event.name", event.name)
         self._attributes = document.fields(plain_attributes(event.attributes))
 
     def rebuild(self, edits: Edits) -> Event:
@@ -204,27 +229,27 @@ class RedactionSpanProcessor(SpanStageProcessor):
 
     Args:
         next_processor: the next in line; a redactor registered beside it instead would leak.
-        policy: a policy, or names and paths of policies.
+        policy: a policy, one that follows its files, or names and paths of policies.
         on_error: what becomes of a span that redaction failed on; `drop` fails closed.
         runtime: None for the one shared by all stages that are used by hand.
-        max_value_length: characters of the longest value that is scanned; a span with a longer one is dropped.
+        options: keys, archives, limits and what else redaction may be given.
 
     Raises:
-        ConfigError: a policy is refused.
+        ConfigError: a policy is refused, or needs a key or an archive that is not there.
     """
 
     def __init__(
         self,
         next_processor: SpanProcessor,
         *,
-        policy: RedactionPolicy | Sequence[PolicySource],
+        policy: AnyPolicy,
         on_error: OnError = "drop",
         runtime: Runtime | None = None,
-        max_value_length: int = MAX_VALUE_LENGTH,
+        options: RedactionOptions = DEFAULT_OPTIONS,
     ) -> None:
         runtime = runtime or default_runtime()
-        transform = SpanRedaction(policy_of(policy), runtime, max_value_length)
-        super().__init__(next_processor, transform, component="redaction", on_error=on_error, runtime=runtime)
+        transform = follow(policy, lambda of: SpanRedaction(of, runtime, options))
+        super().__init__(next_processor, transform, component=COMPONENT, on_error=on_error, runtime=runtime)
 
 
 class RedactionSpanExporter(SpanStageExporter):
@@ -234,11 +259,11 @@ class RedactionSpanExporter(SpanStageExporter):
         self,
         next_exporter: SpanExporter,
         *,
-        policy: RedactionPolicy | Sequence[PolicySource],
+        policy: AnyPolicy,
         on_error: OnError = "drop",
         runtime: Runtime | None = None,
-        max_value_length: int = MAX_VALUE_LENGTH,
+        options: RedactionOptions = DEFAULT_OPTIONS,
     ) -> None:
         runtime = runtime or default_runtime()
-        transform = SpanRedaction(policy_of(policy), runtime, max_value_length)
-        super().__init__(next_exporter, transform, component="redaction", on_error=on_error, runtime=runtime)
+        transform = follow(policy, lambda of: SpanRedaction(of, runtime, options))
+        super().__init__(next_exporter, transform, component=COMPONENT, on_error=on_error, runtime=runtime)

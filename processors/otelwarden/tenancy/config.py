@@ -9,8 +9,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 from otelwarden.core import TENANT_ATTRIBUTE, UNATTRIBUTED, ConfigError, Fault, parse_duration, schema_faults
 from otelwarden.tenancy.model import TenantStatus
+from otelwarden.tenancy.tokenconfig import TokenConfig
 
-Source: TypeAlias = Literal["context", "baggage", "resource", "attribute"]
+Source: TypeAlias = Literal["token", "context", "baggage", "resource", "attribute"]
 Action: TypeAlias = Literal["pass", "quarantine", "reject"]
 
 QUARANTINED_ID: Final = "tenant.quarantined_id"
@@ -35,8 +36,10 @@ class TenancyConfig:
     """
 
     sources: tuple[Source, ...] = ("context", "baggage", "resource")
-    """Where a tenant may be named, in order of precedence: `context` (`use_tenant`), `baggage`, `resource` and
-    `attribute` (of the item)."""
+    """Where a tenant may be named, in order of precedence: `token` (verified; it wins wherever it stands), `context`
+    (`use_tenant`), `baggage`, `resource` and `attribute` (of the item)."""
+    token: TokenConfig | None = None
+    """Which tokens prove who the caller is; given if and only if `token` is among the sources."""
     missing: Literal["default", "reject"] = "default"
     """What happens to telemetry that names no tenant: it belongs to `default_tenant`, or it is dropped."""
     default_tenant: str = UNATTRIBUTED
@@ -95,6 +98,11 @@ class TenancyConfig:
                 values[key] = tuple(values[key])
         if "reload_interval" in values:
             values["reload_interval"] = parse_duration(values["reload_interval"])
+        if values.get("token") is not None:
+            try:
+                values["token"] = TokenConfig.from_mapping(values["token"])
+            except ConfigError as error:
+                raise ConfigError(fault.within(f"{pointer}/token", file=file) for fault in error.faults) from None
         try:
             return cls(**values)
         except ConfigError as error:
@@ -106,6 +114,8 @@ def _as_document(config: TenancyConfig) -> dict[str, Any]:
     for key, value in document.items():
         if isinstance(value, tuple):
             document[key] = list(value)
+        elif isinstance(value, TokenConfig):
+            document[key] = value.as_document()
         elif isinstance(value, Mapping):
             document[key] = {k.value if isinstance(k, TenantStatus) else k: action for k, action in value.items()}
     return document
@@ -123,6 +133,9 @@ def _contradictions(config: TenancyConfig) -> list[Fault]:
                 allowed=f"none of {', '.join((*tags, QUARANTINED_ID))}",
             )
         )
+    if (config.token is None) == ("token" in config.sources):
+        missing = "what verifies it is missing under `token`" if config.token is None else "`token` is not among them"
+        faults.append(Fault(pointer="/sources", message=missing, given=list(config.sources)))
     if config.default_tenant == config.quarantine_tenant:
         faults.append(
             Fault(

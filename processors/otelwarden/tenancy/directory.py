@@ -26,6 +26,11 @@ class RegistryDirectory(TenantStore):
         known = self.snapshot.tenants.get(tenant)
         return NO_SETTINGS if known is None else known.settings
 
+    def knows(self, tenant: str) -> bool:
+        """Whether the tenant is registered."""
+        self._settings(tenant)
+        return tenant in self.snapshot.tenants
+
     def limits(self, tenant: str) -> Mapping[str, Any] | None:
         """The limits in the tenant's settings, as written; None for one without any, or that is not registered."""
         return self._settings(tenant).limits or None

@@ -11,17 +11,21 @@ from opentelemetry.context.context import Context
 from otelwarden.core import (
     BAGGAGE_KEY,
     NO_ATTRIBUTES,
+    NO_TOKEN,
     TENANT_KEY,
+    TOKEN_KEY,
     ConfigError,
     Fault,
     Identity,
     Runtime,
+    Token,
     default_runtime,
     plain_attributes,
 )
 from otelwarden.tenancy.config import TenancyConfig
 from otelwarden.tenancy.ids import INVALID, ClaimedTenant
 from otelwarden.tenancy.registry import TenantRegistry
+from otelwarden.tenancy.tokens import NoTokens, Prover, TokenVerifier
 from otelwarden.tenancy.verdicts import Verdict, Verdicts
 
 COMPONENT: Final = "tenancy"
@@ -52,6 +56,11 @@ class Tenancy:
                 [Fault(pointer="/attribute", message=message, given=self.config.attribute, allowed=allowed)]
             )
         self._errors = self.runtime.errors(COMPONENT)
+        self._tokens: Prover = NoTokens()
+        if self.config.token is not None:
+            interval = self.config.reload_interval
+            self._tokens = TokenVerifier(self.config.token, runtime=self.runtime, interval=interval)
+        self._tenant_of_token = self._tokens.tenant_of
         self._verdicts = Verdicts(registry.snapshot, self.config)
         self._sources = self.config.sources
         self._baggage_key = self.config.baggage_key
@@ -68,7 +77,8 @@ class Tenancy:
         """The tenant that work in `context` belongs to; answers for any input and never raises.
 
         The first source that names anything decides, even when what it names is no id: a bad claim is not a reason to
-        believe somebody else. That a later source names another is counted as the event `conflict`.
+        believe somebody else. A verified token decides wherever it stands; one that proves nothing names no id. That
+        another source names another is counted as the event `conflict`.
         """
         verdict, source = self.judge(context, resource, attributes)
         return Identity(verdict.tenant, source)
@@ -110,6 +120,11 @@ class Tenancy:
             # One branch each rather than a function each: this runs for every measurement.
             if source == "context":
                 named = context.get(TENANT_KEY)
+            elif source == "token":
+                token = context.get(TOKEN_KEY)
+                if token is None or token is NO_TOKEN:
+                    continue
+                named = self._tenant_of_token(token) if isinstance(token, Token) else INVALID
             elif source == "baggage":
                 named = None if context.get(BAGGAGE_KEY) is None else get_baggage(self._baggage_key, context)
             elif source == "resource":
@@ -123,7 +138,12 @@ class Tenancy:
                 named = str.__str__(named) if issubclass(type(named), str) else INVALID
             if claim is None:
                 claim, winner = named, source
-            elif named != claim:
+                continue
+            loser: str = source
+            if source == "token" and named != INVALID:  # proof wins, wherever it stands
+                loser, winner = winner, source
+                claim, named = named, claim
+            if named != claim:
                 tenant = verdicts.on_claim(claim).tenant
-                self.runtime.emit(COMPONENT, "conflict", f"{winner}_over_{source}", tenant=tenant)
+                self.runtime.emit(COMPONENT, "conflict", f"{winner}_over_{loser}", tenant=tenant)
         return (verdicts.on_missing(), "default") if claim is None else (verdicts.on_claim(claim), winner)

@@ -147,6 +147,25 @@ def test_what_nobody_takes_expires(start: Callable[..., App], pair: list[FaultyR
     assert app.account.dropped == {"expired": 2}
 
 
+def test_a_batch_damaged_on_disk_is_counted(
+    start: Callable[..., App], pair: list[FaultyReceiver], tmp_path: Path
+) -> None:
+    refuse(pair)
+    app = start()
+    app.send(*NUMBERS)
+    app.provider.shutdown()
+    (segment,) = (tmp_path / "spool").glob("*/*.segment")
+    data = bytearray(segment.read_bytes())
+    data[data.index(b"n7")] ^= 0x20
+    segment.write_bytes(data)
+    for receiver in pair:
+        receiver.clear_fault()
+    after = start()
+    after.wait_until(lambda: after.account.received == 20 and not after.account.held)
+    assert (after.account.forwarded, after.account.dropped) == (19, {"spool_corrupt": 1})
+    assert Counter(names(*pair)) == Counter(name for name in NUMBERS if name != "n7")
+
+
 def test_a_request_that_is_too_large_is_halved(start: Callable[..., App], pair: list[FaultyReceiver]) -> None:
     pair[0].set_fault(Fault(mode=FaultMode.TOO_LARGE, max_bytes=1_000))
     app = start()

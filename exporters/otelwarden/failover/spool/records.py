@@ -14,7 +14,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from otelwarden.core import SIGNALS, Signal
 
@@ -29,7 +29,10 @@ _HEADER: Final = struct.Struct(">4sBBHIIIIQII")
 HEADER_SIZE: Final = _HEADER.size
 _CHECKED: Final = HEADER_SIZE - 4  # all but the CRC itself
 _ENCRYPTED: Final = 1
+_BOUND_SHIFT: Final = 1
+_MAX_BOUND: Final = 3
 _MAX_META: Final = 1 << 24
+_PIECE: Final = 4096
 
 
 class Header(NamedTuple):
@@ -44,6 +47,8 @@ class Header(NamedTuple):
     """Of the key that its body is encrypted with; None when it is not."""
     settled: bool
     """Whether it was delivered or dropped."""
+    bound: int
+    """What the terms of its tenants were made of, 0 to 3; see `otelwarden.failover.terms.Bound`."""
     meta_size: int
     body_size: int
     body_crc: int
@@ -75,7 +80,7 @@ def meta_of(tenants: Mapping[str, int]) -> bytes:
 
 
 def header_of(
-    signal: Signal, time_ns: int, items: int, key_id: int | None, meta: bytes, body: bytes, *, salt: int
+    signal: Signal, time_ns: int, items: int, key_id: int | None, meta: bytes, body: bytes, *, salt: int, bound: int = 0
 ) -> bytes:
     """The header of a record that waits.
 
@@ -87,23 +92,47 @@ def header_of(
         MAGIC,
         WAITING[0],
         SIGNALS.index(signal),
-        0 if key_id is None else _ENCRYPTED,
+        (0 if key_id is None else _ENCRYPTED) | bound << _BOUND_SHIFT,
         key_id or 0,
         len(meta),
         len(body),
         items,
         time_ns,
-        zlib.crc32(body, salt),
+        checksum(body, salt),
         0,
     )[:_CHECKED]
     return head + struct.pack(">I", _header_crc(head, meta, salt))
+
+
+def checksum(data: bytes, start: int) -> int:
+    """The CRC-32 of `data`, begun with `start`.
+
+    By pieces small enough for zlib to keep the interpreter's lock: giving it up for 0.1 ms of work means to wait for it
+    for up to 5 ms, in the thread that exports.
+    """
+    if len(data) <= _PIECE:
+        return zlib.crc32(data, start)
+    view = memoryview(data)
+    for offset in range(0, len(data), _PIECE):
+        start = zlib.crc32(view[offset : offset + _PIECE], start)
+    return start
 
 
 def _header_crc(head: bytes, meta: bytes, salt: int) -> int:
     return zlib.crc32(meta, zlib.crc32(head[STATE_OFFSET + 1 :], salt))
 
 
-def read_header(data: bytes, offset: int, *, salt: int) -> Header | None:
+class Data(Protocol):
+    """Bytes of a segment, in memory or on disk."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: slice, /) -> bytes: ...
+    def find(self, what: bytes, start: int, /) -> int:
+        """As that of `bytes`."""
+        ...
+
+
+def read_header(data: Data, offset: int, *, salt: int) -> Header | None:
     """The header at `offset`; None when there is none that is intact."""
     head = data[offset : offset + HEADER_SIZE]
     if len(head) < HEADER_SIZE or not head.startswith(MAGIC):
@@ -121,29 +150,36 @@ def read_header(data: bytes, offset: int, *, salt: int) -> Header | None:
         key_id=key_id if flags & _ENCRYPTED else None,
         # By the majority of its bits, so that none that flips brings back a batch or loses one.
         settled=state.bit_count() >= 4,
+        bound=flags >> _BOUND_SHIFT & _MAX_BOUND,
         meta_size=meta_size,
         body_size=body_size,
         body_crc=body_crc,
     )
 
 
-def read_body(data: bytes, offset: int, header: Header, *, salt: int) -> bytes | None:
+def read_body(data: Data, offset: int, header: Header, *, salt: int) -> bytes | None:
     """The body of the record at `offset`; None when it is not what was written."""
     start = offset + HEADER_SIZE + header.meta_size
     body = data[start : start + header.body_size]
-    return body if len(body) == header.body_size and zlib.crc32(body, salt) == header.body_crc else None
+    return body if len(body) == header.body_size and checksum(body, salt) == header.body_crc else None
 
 
-def scan(data: bytes, *, salt: int) -> Iterator[Found]:
+def scan(data: Data, *, salt: int, bodies: bool = True) -> Iterator[Found]:
     """Every record of a segment, in order, and every place where one is damaged.
 
     Adjacent records whose headers are all damaged are one place: nothing tells how many there were.
+
+    Args:
+        bodies: whether to look at bodies; else one counts as intact that is all there.
     """
     offset = 0
     while offset < len(data):
         header = read_header(data, offset, salt=salt)
         if header is not None:
-            yield Found(offset, header, read_body(data, offset, header, salt=salt) is not None)
+            intact = offset + header.size <= len(data)
+            if intact and bodies:
+                intact = read_body(data, offset, header, salt=salt) is not None
+            yield Found(offset, header, intact)
             offset += header.size
             continue
         following = _find_next(data, offset + 1, salt)
@@ -155,7 +191,7 @@ def scan(data: bytes, *, salt: int) -> Iterator[Found]:
         offset = following
 
 
-def _find_next(data: bytes, offset: int, salt: int) -> int | None:
+def _find_next(data: Data, offset: int, salt: int) -> int | None:
     """Where the next intact header is."""
     while (offset := data.find(MAGIC, offset)) >= 0:
         if read_header(data, offset, salt=salt) is not None:

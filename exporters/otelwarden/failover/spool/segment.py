@@ -24,6 +24,9 @@ from otelwarden.failover.spool.records import (
 if TYPE_CHECKING:
     from otelwarden.failover.spool.stream import Record
 
+_AHEAD: Final = 1024
+_PIECE: Final = 1 << 20
+
 _FLAGS: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -89,11 +92,8 @@ class Segment:
         assert self._descriptor is not None
         offset = self.end
         try:
-            place = offset + HEADER_SIZE
-            for part in rest:
-                _write(self._descriptor, part, place)
-                place += len(part)
-            _write(self._descriptor, header, offset)
+            place = _write(self._descriptor, rest, offset + HEADER_SIZE)
+            _write(self._descriptor, (header,), offset)
         except OSError:
             self.close()
             raise
@@ -121,15 +121,18 @@ class Segment:
             OSError: the file cannot be read, or is gone.
         """
         with self._opened() as descriptor:
-            data = os.pread(descriptor, size, offset)
-        header = read_header(data, 0, salt=self._salt)
-        if header is None or header.size != size or (body := read_body(data, 0, header, salt=self._salt)) is None:
-            return None
-        return header, data[HEADER_SIZE : HEADER_SIZE + header.meta_size], body
+            data = _OnDisk(descriptor, self.size)
+            header = read_header(data, offset, salt=self._salt)
+            if header is None or header.size != size:
+                return None
+            body = read_body(data, offset, header, salt=self._salt)
+            meta = data[offset + HEADER_SIZE : offset + HEADER_SIZE + header.meta_size]
+        return None if body is None else (header, meta, body)
 
-    def scan(self) -> list[Found]:
-        """Every record and every damage in the file."""
-        return list(scan(self.path.read_bytes(), salt=self._salt))
+    def scan(self, *, bodies: bool = True) -> list[Found]:
+        """Every record and every damage in the file; without `bodies`, damages inside of these are not looked for."""
+        with self._opened() as descriptor:
+            return list(scan(_OnDisk(descriptor, self.size), salt=self._salt, bodies=bodies))
 
     def settle(self, offset: int) -> None:
         """Notes that a record was delivered or dropped.
@@ -165,12 +168,48 @@ class Segment:
         self.path.unlink(missing_ok=True)
 
 
-def _write(descriptor: int, data: bytes, offset: int) -> None:
-    """Writes all of it: a write may be cut short where a disk ends."""
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
+class _OnDisk:
+    """A file as if it were bytes: only what is asked for is read, the head of a record with little around it."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self._size = size
+        self._ahead = (0, b"")
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, key: slice, /) -> bytes:
+        start, stop, _ = key.indices(self._size)
+        at, ahead = self._ahead
+        if not at <= start or stop > at + len(ahead):
+            if stop - start >= _AHEAD:
+                return os.pread(self._descriptor, stop - start, start)
+            at, ahead = self._ahead = (start, os.pread(self._descriptor, _AHEAD, start))
+        return ahead[start - at : max(start, stop) - at]
+
+    def find(self, what: bytes, start: int, /) -> int:
+        """See `Data.find`."""
+        while start < self._size:
+            piece = os.pread(self._descriptor, _PIECE, start)
+            if (found := piece.find(what)) >= 0:
+                return start + found
+            if len(piece) < _PIECE:
+                break
+            start += _PIECE - len(what) + 1
+        return -1
+
+
+def _write(descriptor: int, parts: Sequence[bytes], offset: int) -> int:
+    """Writes all of it, and returns where it ends: a write may be cut short where a disk ends."""
+    views = [memoryview(part) for part in parts]
+    while views:
+        written = os.pwritev(descriptor, views, offset)
         if not written:
             raise OSError("nothing was written")
-        view = view[written:]
         offset += written
+        while views and written >= len(views[0]):
+            written -= len(views.pop(0))
+        if views:
+            views[0] = views[0][written:]
+    return offset

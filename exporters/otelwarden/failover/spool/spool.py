@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -61,7 +62,7 @@ class TakenOver:
     records: list[Record] = field(default_factory=list)
     """Batches, oldest first."""
     corrupt: list[Mapping[str, int]] = field(default_factory=list)
-    """The items by tenant of each batch whose body is damaged."""
+    """The items by tenant of each batch whose end is not there; other damages show when it is read."""
     damaged: int = 0
     """Batches so damaged that nobody knows what was in them."""
 
@@ -101,7 +102,7 @@ class Spool:
         self._active: Segment | None = None
         self._adopted: list[Stream] = []
         self._loading: Stream | None = None
-        self._dirty = False
+        self._dirty = self._new_names = False
         self._sealed: list[int] = []  # descriptors of full segments that are to be synchronised
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
@@ -119,12 +120,16 @@ class Spool:
 
     # --- appending
 
-    def append(self, body: bytes, tenants: Mapping[str, int]) -> Appended:
-        """Writes a batch; raises nothing, so that a full disk is no failure of the exporter."""
+    def append(self, body: bytes, tenants: Mapping[str, int], bound: int = 0) -> Appended:
+        """Writes a batch; raises nothing, so that a full disk is no failure of the exporter.
+
+        Args:
+            bound: what the terms of its tenants were made of; kept with it.
+        """
         evicted: list[Record] = []
         try:
             with self._lock:
-                record = self._append(body, tenants, evicted)
+                record = self._append(body, tenants, bound, evicted)
         except OSError as error:
             self._errors.record("append", error)
             self._runtime.emit(
@@ -135,18 +140,17 @@ class Spool:
             self.start()
         return Appended(record, evicted)
 
-    def _append(self, body: bytes, tenants: Mapping[str, int], evicted: list[Record]) -> Record:
+    def _append(self, body: bytes, tenants: Mapping[str, int], bound: int, evicted: list[Record]) -> Record:
         if self._closed:
             raise OSError("the spool is closed")
         time_ns, meta = self._time_ns(), meta_of(tenants)
         body = self._cipher.encrypt(body, meta)
         size = HEADER_SIZE + len(meta) + len(body)
         segment = self._segment_for(size, evicted)
-        header = header_of(
-            self._signal, time_ns, sum(tenants.values()), self._cipher.key_id, meta, body, salt=segment.salt
-        )
+        items, key_id = sum(tenants.values()), self._cipher.key_id
+        header = header_of(self._signal, time_ns, items, key_id, meta, body, salt=segment.salt, bound=bound)
         offset = segment.append(header, (meta, body))
-        record = Record(segment, offset, size, tenants, time_ns, readable=True)
+        record = Record(segment, offset, size, tenants, time_ns, readable=True, bound=bound)
         segment.records[record] = None
         if self.config.fsync == "each":
             segment.sync()
@@ -160,13 +164,19 @@ class Spool:
         self._seal()
         if self._own is None:
             self._own = Stream.create(self._path, self._signal)
-        size = max(size, self._segment_size)
-        if size > self.config.max_bytes:
+        whole = max(size, self._segment_size)
+        if whole > self.config.max_bytes:
             raise OSError("a batch is larger than the spool")
-        self._make_room(size, evicted)
-        segment = self._active = self._own.new_segment(size)
-        if self.config.fsync != "none":
+        self._make_room(whole, evicted)
+        try:
+            segment = self._active = self._own.new_segment(whole)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or size == whole:
+                raise
+            segment = self._active = self._own.new_segment(size)  # what is left of the disk may do for this batch
+        if self.config.fsync == "each":
             self._own.sync_directory()
+        self._new_names = True
         return segment
 
     def _seal(self) -> None:
@@ -288,8 +298,12 @@ class Spool:
             if stream is None:
                 continue
             taken = TakenOver()
-            for segment in stream.segments:
-                self._load(segment, taken)
+            for segment in list(stream.segments):
+                try:
+                    self._load(segment, taken)
+                except OSError as error:  # it cannot be read now: it stays for another time
+                    self._errors.record("takeover", error)
+                    stream.segments.remove(segment)
             self._on_takeover(taken)
             with self._lock:
                 # Only now: what was not told of cannot be said to be evicted.
@@ -304,7 +318,7 @@ class Spool:
                 self._release_if_empty(stream)
 
     def _load(self, segment: Segment, taken: TakenOver) -> None:
-        for found in segment.scan():
+        for found in segment.scan(bodies=False):
             header = found.header
             if header is None:
                 taken.damaged += 1
@@ -312,7 +326,15 @@ class Spool:
                 taken.corrupt.append(header.tenants)
             elif not header.settled:
                 readable = header.key_id is None or header.key_id == self._cipher.key_id
-                record = Record(segment, found.offset, header.size, header.tenants, header.time_ns, readable=readable)
+                record = Record(
+                    segment,
+                    found.offset,
+                    header.size,
+                    header.tenants,
+                    header.time_ns,
+                    readable=readable,
+                    bound=header.bound,
+                )
                 segment.records[record] = None
                 taken.records.append(record)
 
@@ -324,7 +346,13 @@ class Spool:
             descriptors, self._sealed = self._sealed, []
             if self._dirty and self._active is not None and (descriptor := self._active.duplicate()) is not None:
                 descriptors.append(descriptor)
-            self._dirty = False
+            stream = self._own if self._new_names else None
+            self._dirty = self._new_names = False
+        if stream is not None:
+            try:
+                stream.sync_directory()
+            except OSError as error:
+                self._errors.record("sync", error)
         for descriptor in descriptors:
             try:
                 os.fdatasync(descriptor)

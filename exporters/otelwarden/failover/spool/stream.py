@@ -23,12 +23,21 @@ class Record:
         tenants: items by tenant.
         time_ns: when it was appended, nanoseconds since the epoch.
         readable: False when it is encrypted with a key that we do not have.
+        bound: what the terms of its tenants were made of.
     """
 
-    __slots__ = ("offset", "readable", "segment", "size", "tenants", "time_ns")
+    __slots__ = ("bound", "offset", "readable", "segment", "size", "tenants", "time_ns")
 
     def __init__(
-        self, segment: Segment, offset: int, size: int, tenants: Mapping[str, int], time_ns: int, *, readable: bool
+        self,
+        segment: Segment,
+        offset: int,
+        size: int,
+        tenants: Mapping[str, int],
+        time_ns: int,
+        *,
+        readable: bool,
+        bound: int = 0,
     ) -> None:
         self.segment = segment
         self.offset = offset
@@ -36,6 +45,7 @@ class Record:
         self.tenants = tenants
         self.time_ns = time_ns
         self.readable = readable
+        self.bound = bound
 
 
 class Stream:
@@ -100,7 +110,7 @@ class Stream:
             segment.close()
             if not segment.records:
                 self.remove(segment)
-        if not self.segments:
+        if not self.segments and not segments_of(self.path):
             with contextlib.suppress(OSError):
                 (self.path / LEASE).unlink()
                 self.path.rmdir()

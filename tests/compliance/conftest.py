@@ -1,0 +1,210 @@
+"""A service in which every requirement that a machine can judge is met, run for real; tests break one thing of it."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from otelwarden.audit import AuditTrail
+from otelwarden.compliance import Assessment, Assessor, Result
+from otelwarden.core import Runtime, use_tenant
+from otelwarden.pipeline import Warden, configure, load_settings
+from otelwarden.pipeline.compliance import open_assessor
+from otelwarden.pipeline.handler import WardenHandler
+from otelwarden.testing import FaultyReceiver
+
+STAGES = ["tenancy", "quota", "redaction", "audit"]
+ATTESTED = ("access-review", "activity-review", "key-management", "restore-drill")
+CARD = "4111 1111 1111 1111"
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[FaultyReceiver]:
+    with FaultyReceiver() as running:
+        yield running
+
+
+def document(receiver: FaultyReceiver) -> dict[str, Any]:
+    """The configuration of a service that does everything right; paths are relative to its file."""
+    pipeline = {"processors": list(STAGES), "exporters": ["failover"]}
+    endpoint = {"headers": {"authorization": "Bearer of-the-test"}, "region": "eu"}
+    return {
+        "tenants": "tenants.yaml",
+        "processors": {
+            "tenancy": {"sources": ["context"]},
+            "quota": {"default": {"traces": {"rate": "500/s"}, "logs": {"rate": "500/s"}}},
+            "redaction": {"policies": ["pii", "secrets"]},
+            "audit": {
+                "path": "audit",
+                "key_file": "keys/audit.pem",
+                "witness": "elsewhere.txt",
+                "on_error": "drop",
+                "coalesce_window": "50ms",
+            },
+        },
+        "exporters": {
+            "failover": {
+                "endpoints": [
+                    {"url": receiver.grpc_endpoint, **endpoint},
+                    {"url": receiver.http_endpoint, "protocol": "http/protobuf", **endpoint},
+                ],
+                "health_check": {"type": "tcp"},
+                "spool": {"path": "spool", "key_file": "keys/spool.key", "max_age": "1d"},
+            }
+        },
+        "compliance": {
+            "path": "compliance",
+            "schedule": "daily",
+            "recipients": [
+                {
+                    "endpoint": endpoint_url,
+                    "name": "The receiver of the test",
+                    "purposes": ["operations"],
+                    "agreements": {"dpa": "DPA-1", "baa": "BAA-1", "service_provider": "SP-1"},
+                }
+                for endpoint_url in (receiver.grpc_endpoint, receiver.http_endpoint)
+            ],
+            "regions": ["eu"],
+            "retention": {"traces": "30d", "logs": "30d", "metrics": "400d", "audit": "2560d"},
+            "inventory": ["tenant.*", "http.*", "note", "code.*", "otel.*", "otelwarden.*", "error.*"],
+            "min_free_bytes": "1MiB",
+        },
+        "service": {
+            "resource": {"service.name": "shop", "deployment.environment.name": "test"},
+            "pipelines": {
+                "traces": copy.deepcopy(pipeline),
+                "logs": copy.deepcopy(pipeline),
+                "metrics": {**copy.deepcopy(pipeline), "interval": "1h"},
+            },
+        },
+    }
+
+
+TENANTS = "tenants:\n  - {id: acme, name: Acme}\n  - {id: globex, name: Globex}\n"
+
+
+@dataclass
+class Service:
+    """A service in a directory of its own."""
+
+    directory: Path
+    document: dict[str, Any]
+    work: Callable[[Warden], None] = field(default=lambda warden: ordinary_work(warden))
+    flush: bool = True
+    open_trails: list[AuditTrail] = field(default_factory=list)
+
+    @property
+    def file(self) -> Path:
+        return self.directory / "otelwarden.yaml"
+
+    def write(self) -> Path:
+        """Writes the configuration and what it names."""
+        (self.directory / "tenants.yaml").write_text(TENANTS, encoding="utf-8")
+        keys = self.directory / "keys"
+        if not keys.exists():
+            keys.mkdir(mode=0o700)
+            pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            (keys / "audit.pem").write_bytes(pem)
+            (keys / "spool.key").write_bytes(base64.b64encode(os.urandom(32)))
+        self.file.write_text(json.dumps(self.document), encoding="utf-8")
+        return self.file
+
+    def start(self) -> Warden:
+        return configure(self.write(), set_global=False)
+
+    def run(self) -> None:
+        """Starts it, lets it work, and ends it."""
+        warden = self.start()
+        try:
+            self.work(warden)
+            if self.flush:
+                warden.force_flush(10)
+        finally:
+            warden.shutdown(10)
+
+    def assessor(self, *, clock: Any = None) -> Assessor:
+        """An assessor from outside, as the command has it."""
+        settings = load_settings(self.write())
+        assert settings.compliance is not None
+        runtime = Runtime() if clock is None else Runtime(clock=clock)
+        return open_assessor(settings, settings.compliance, runtime=runtime)
+
+    def prepare(self, *, approved: bool = True) -> Assessor:
+        """What people do before: an approval, and their word for controls."""
+        assessor = self.assessor()
+        if approved:
+            assessor.approve(author="ada", approver="grace", reference="CHG-1")
+        for control in ATTESTED:
+            assessor.set_control(control, "verified", evidence="minutes of the meeting", actor="grace")
+        return assessor
+
+    def assess(self) -> Assessment:
+        """Runs it, and judges it."""
+        assessor = self.prepare()
+        self.run()
+        if not assessor.store.history().assessed_ns:
+            assessor.assess()
+        return assessor.assess()
+
+
+def ordinary_work(warden: Warden) -> None:
+    """What an application does; nothing in it is sensitive."""
+    logger = logging.getLogger("test.compliance")
+    for tenant in ("acme", "globex"):
+        with use_tenant(tenant):
+            if warden.tracer_provider is not None:
+                with warden.tracer_provider.get_tracer("shop").start_as_current_span("checkout") as span:
+                    span.set_attribute("http.route", "/checkout")
+            if warden.logger_provider is not None:
+                log(warden, logger, "order placed")
+            if warden.meter_provider is not None:
+                warden.meter_provider.get_meter("shop").create_counter("orders").add(1, {"http.route": "/checkout"})
+
+
+def log(warden: Warden, logger: logging.Logger, text: str, **extra: Any) -> None:
+    """Logs a line into the pipelines of this service, and no others."""
+    assert warden.logger_provider is not None
+    handler = WardenHandler(warden.logger_provider, level=logging.INFO, errors=warden.runtime.errors("test"))
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        logger.info(text, extra=extra)
+    finally:
+        logger.removeHandler(handler)
+
+
+@pytest.fixture
+def service(tmp_path: Path, receiver: FaultyReceiver) -> Iterator[Service]:
+    receiver.clear_fault()
+    made = Service(tmp_path, document(receiver))
+    yield made
+    for trail in made.open_trails:
+        trail.close()
+    receiver.clear_fault()
+
+
+def results(assessment: Assessment) -> Mapping[str, Result]:
+    """The result of each question."""
+    return {key: run.outcome.result for key, run in assessment.runs.items()}
+
+
+def requirements(assessment: Assessment) -> Mapping[str, Result]:
+    """The result of each requirement that a machine can judge."""
+    return {
+        f"{framework.framework.id}/{each.requirement.id}": each.result
+        for framework in assessment.frameworks
+        for each in framework.requirements
+        if not each.requirement.manual
+    }
