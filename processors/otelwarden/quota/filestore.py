@@ -112,13 +112,13 @@ class FileStore:
 class FileMeter(LeasedMeter):
     """One limit in the file."""
 
-    __slots__ = ("__weakref__", "_answered", "_expires", "_retry_at", "_store", "_text")
+    __slots__ = ("__weakref__", "_answered", "_expires", "_refused", "_retry_at", "_store", "_text")
 
     def __init__(self, store: FileStore, key: MeterKey, limit: Limit, *, clock: Clock, fallback: Fallback) -> None:
         super().__init__(key, limit, clock=clock, fallback=fallback)
         self._store = store
         self._text = key_bytes(str(key))
-        self._expires = self._retry_at = 0
+        self._expires = self._retry_at = self._refused = 0
         self._answered = clock.monotonic_ns()
 
     def stale(self) -> bool:
@@ -131,7 +131,7 @@ class FileMeter(LeasedMeter):
         """Takes from the file, with some ahead."""
         now = self.clock.monotonic_ns()
         soft = isinstance(self.limit, BudgetLimit) and self.limit.soft
-        if now < self._retry_at and not debt and not self.stale():
+        if now < self._retry_at and amount >= self._refused and not debt and not self.stale():
             return self.refusal()
         if not self._exchange(amount, debt, now):
             if soft:
@@ -190,7 +190,7 @@ class FileMeter(LeasedMeter):
         least = -limit.max_debt if debt else 0
         granted = min(wanted, max(0, int(level - least)))
         if granted < amount:
-            granted = 0
+            granted, self._refused = 0, amount
             wait = (amount - (level - least)) / limit.rate * NS
             self._retry_at = now + int(min(max(wait, _LEAST_RETRY_NS), _MOST_RETRY_NS))
         numbers.at_ns, numbers.level = now, level - granted
@@ -211,7 +211,7 @@ class FileMeter(LeasedMeter):
             granted = 0
         reached = warning_due(0, used + granted, limit.amount)
         if granted < amount:
-            self._retry_at = now + _MOST_RETRY_NS
+            self._retry_at, self._refused = now + _MOST_RETRY_NS, amount
             reached = 100
         numbers.amount, numbers.used = limit.amount, used + granted
         self.used = float(used)

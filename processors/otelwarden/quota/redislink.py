@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import ssl
 from collections.abc import Sequence
 from importlib import resources
@@ -52,10 +54,9 @@ class RedisLink:
             "retry_on_error": [],
             "health_check_interval": 0,
             "max_connections": 1,
-            # No handshake: it would take several round trips, each behind the interpreter's lock.
             "protocol": 2,
-            "lib_name": None,
-            "lib_version": None,
+            # No telling who we are: each round trip of a handshake waits for the interpreter's lock.
+            **_anonymous(Connection),
             "credential_provider": self._credentials(config),
         }
         if parts.scheme == "unix":
@@ -130,9 +131,12 @@ class RedisLink:
 
 
 def _sha1(script: str) -> str:
-    import hashlib
-
     return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+def _anonymous(connection: Any) -> dict[str, None]:
+    known = inspect.signature(connection).parameters
+    return {"driver_info": None} if "driver_info" in known else {"lib_name": None, "lib_version": None}
 
 
 def _check_certificates(config: StoreConfig) -> None:

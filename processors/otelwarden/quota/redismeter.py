@@ -115,7 +115,7 @@ class RedisMeter(LeasedMeter):
             return None
         if isinstance(limit, RateLimit):
             allowed = self._spare + (limit.max_debt / self.processes if debt else 0)
-            if self._answered and self.held - amount >= -allowed:
+            if self._answered and not self._store.down and self.held - amount >= -allowed:
                 self.held -= amount
                 return None
         if self._store.down or self.broken:
