@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from opentelemetry.propagate import get_global_textmap
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
@@ -68,6 +69,7 @@ from otelwarden.quota import (
 from otelwarden.redaction import (
     LivePolicy,
     ProcessorArchive,
+    RedactionBaggagePropagator,
     RedactionConfig,
     RedactionLogRecordExporter,
     RedactionMetricReader,
@@ -171,12 +173,21 @@ class Builder:
             policy = config.live_policy(runtime=self._runtime)
             if isinstance(policy, LivePolicy):
                 self.parts.policies.append(policy)
+            options = config.options(runtime=self._runtime, exporters=exporters)
             self._made[name] = {
                 "policy": policy,
                 "on_error": config.on_error,
-                "options": config.options(runtime=self._runtime, exporters=exporters),
+                "options": options,
                 "runtime": self._runtime,
             }
+            if config.baggage.redact or config.baggage.drop:
+                self.parts.propagator = RedactionBaggagePropagator(
+                    get_global_textmap(),
+                    policy=policy if config.baggage.redact else None,
+                    drop=config.baggage.drop,
+                    runtime=self._runtime,
+                    options=options,
+                )
         arguments: dict[str, Any] = self._made[name]
         return arguments
 
