@@ -35,6 +35,7 @@ from otelwarden.core import (
     METRICS,
     TENANT_ATTRIBUTE,
     TRACES,
+    Classification,
     ConfigError,
     ContextResolver,
     FairBatchLogRecordProcessor,
@@ -54,6 +55,7 @@ from otelwarden.failover import (
     FailoverSpanExporter,
 )
 from otelwarden.pipeline.compliance import ProcessView, open_assessor, scanner_of, settle_trails
+from otelwarden.pipeline.destinations import DestinationLogRecordExporter, DestinationSpanExporter, bound_to
 from otelwarden.pipeline.handler import attach_handler
 from otelwarden.pipeline.settings import PipelineSettings, Settings
 from otelwarden.pipeline.warden import Parts
@@ -230,6 +232,21 @@ class Builder:
             self._made[name] = EndpointPool(config=config, runtime=self._runtime)
         return config, self._made.get(name)
 
+    def _bound(self, pipeline: PipelineSettings) -> list[tuple[Classification, FailoverConfig, EndpointPool]]:
+        """The classifications that are bound to some endpoints of the exporter, each with those alone."""
+        redaction = pipeline.processors.get("redaction")
+        if redaction is None:
+            return []
+        config: FailoverConfig = self._settings.components[pipeline.exporter]
+        found = []
+        for classification, names in self._settings.components[redaction].classification.destinations.items():
+            own = bound_to(config, classification, names)
+            key = f"{redaction} {classification} {pipeline.exporter}"
+            if key not in self._made:
+                self._made[key] = EndpointPool(config=own, runtime=self._runtime)
+            found.append((classification, own, self._made[key]))
+        return found
+
     def _keep(self, exporter: FailoverSpanExporter | FailoverLogRecordExporter | FailoverMetricExporter) -> None:
         if exporter.pool not in self.parts.pools:
             self.parts.pools.append(exporter.pool)
@@ -277,6 +294,14 @@ class Builder:
         failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: SpanExporter = failover
+        bound = {
+            name: FailoverSpanExporter(config=own, pool=of, runtime=runtime, directory=self._directory())
+            for name, own, of in self._bound(pipeline)
+        }
+        if bound:
+            for each in bound.values():
+                self._keep(each)
+            exporter = DestinationSpanExporter(failover, bound)
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditSpanExporter(exporter, trail=trail, runtime=runtime)
         if (watch := self.parts.watch) is not None:
@@ -302,6 +327,14 @@ class Builder:
         failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: LogRecordExporter = failover
+        bound = {
+            name: FailoverLogRecordExporter(config=own, pool=of, runtime=runtime, directory=self._directory())
+            for name, own, of in self._bound(pipeline)
+        }
+        if bound:
+            for each in bound.values():
+                self._keep(each)
+            exporter = DestinationLogRecordExporter(failover, bound)
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditLogRecordExporter(exporter, trail=trail, runtime=runtime)
         if (watch := self.parts.watch) is not None:
