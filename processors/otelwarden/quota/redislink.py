@@ -44,7 +44,13 @@ class RedisLink:
 
     def _pool(self, config: StoreConfig) -> Any:
         from redis.backoff import NoBackoff
-        from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+        from redis.connection import (
+            AbstractConnection,
+            Connection,
+            ConnectionPool,
+            SSLConnection,
+            UnixDomainSocketConnection,
+        )
         from redis.retry import Retry
 
         parts = urlsplit(config.url)
@@ -56,7 +62,7 @@ class RedisLink:
             "max_connections": 1,
             "protocol": 2,
             # No telling who we are: each round trip of a handshake waits for the interpreter's lock.
-            **_anonymous(Connection),
+            **_anonymous(AbstractConnection),
             "credential_provider": self._credentials(config),
         }
         if parts.scheme == "unix":
