@@ -55,6 +55,10 @@ _ADDRESS: Final = "IP_ADDRESS"
 _NOBODYS_KEYS: Final = ("zq.probe.one", "Yx_probe", "http.probe.7")
 """Names that no list of exceptions has a reason to name, one by one; who lets all of them pass lets any pass."""
 
+_IDENTITY: Final = ("service.name", "deployment.environment.name")
+_UNKNOWN: Final = "unknown_service"
+"""What the SDK says when nobody has named the service."""
+
 _READS: Final = 10
 _BETWEEN_READS: Final = 0.02  # seconds
 
@@ -230,6 +234,7 @@ class ProcessView:
     Args:
         sample: what leaves.
         pools: the endpoints.
+        resource: what its telemetry says of its origin.
     """
 
     def __init__(
@@ -239,11 +244,13 @@ class ProcessView:
         *,
         sample: Sample,
         pools: Callable[[], Sequence[EndpointPool]],
+        resource: Mapping[str, Any],
     ) -> None:
         self._settings = settings
         self._runtime = runtime
         self._sample = sample
         self._pools = pools
+        self._resource = {key: str(resource[key]) for key in _IDENTITY if resource.get(key, _UNKNOWN) != _UNKNOWN}
         self._reset()
         run_in_child_after_fork(self._reset)
 
@@ -257,6 +264,7 @@ class ProcessView:
             process=self._process,
             digest=self._settings.digest,
             taken_ns=self._runtime.clock.time_ns(),
+            resource=self._resource,
             balances=settled_balances(self._runtime),
             errors={name: sum(counts.values()) for name, counts in sorted(errors.items())},
             endpoints={each.url: each.status.value for pool in self._pools() for each in pool.stats()},
