@@ -18,7 +18,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk._logs import ReadWriteLogRecord
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.util import BoundedList
 
@@ -31,6 +31,7 @@ from otelwarden.core import (
     item_attributes,
     links_of,
     plain_attributes,
+    raised_cardinality_limits,
     sampler_of_environment,
     suppress_instrumentation_in_this_thread,
     tag_span,
@@ -271,3 +272,15 @@ def test_log_records_are_made_of_what_copies_expect() -> None:
     processor.on_emit(record)
     processor.shutdown()
     assert vars(exporter.records[0].log_record).keys() == vars(record.log_record).keys()
+
+
+def test_the_limit_on_series_is_raised_where_there_is_one() -> None:
+    arguments = raised_cardinality_limits(InMemoryMetricReader)
+    assert bool(arguments) == ("cardinality_limits" in inspect.signature(MetricReader.__init__).parameters)
+    reader = InMemoryMetricReader(**arguments)
+    counter = MeterProvider([reader]).get_meter("tests").create_counter("c")
+    for number in range(2100):
+        counter.add(1, {"n": number})
+    data = reader.get_metrics_data()
+    assert data is not None
+    assert len(data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points) == 2100

@@ -6,6 +6,7 @@ replaced by others (a wrapped span, a foreign mapping), there is a public way ro
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -17,6 +18,15 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, get_cur
 from opentelemetry.metrics._internal import _ProxyMeterProvider
 from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Histogram,
+    ObservableCounter,
+    ObservableGauge,
+    ObservableUpDownCounter,
+    UpDownCounter,
+)
+from opentelemetry.sdk.metrics._internal.instrument import Gauge
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
@@ -166,6 +176,22 @@ class EndingHook(SpanProcessor):
 def set_collect_callback(reader: MetricReader, collect: Any) -> None:
     """Hands a metric reader the function that collects, as a `MeterProvider` does."""
     reader._set_collect_callback(collect)
+
+
+MAX_SERIES: Final = 1_000_000
+"""Series in one instrument, of all tenants together, where the SDK has a limit of its own and it is raised."""
+
+
+def raised_cardinality_limits(reader: type[MetricReader]) -> dict[str, Any]:
+    """Arguments for the constructor of a reader that raise the SDK's own limit on series to `MAX_SERIES`.
+
+    Since 1.45.2 it lumps what exceeds 2,000 series of an instrument, of all tenants together, in one that is nobody's.
+    Tenants have limits of their own, which are reached long before this one. Empty where there is nothing to raise.
+    """
+    if "cardinality_limits" not in inspect.signature(reader.__init__).parameters:
+        return {}
+    kinds = (Counter, Gauge, Histogram, UpDownCounter, ObservableCounter, ObservableGauge, ObservableUpDownCounter)
+    return {"cardinality_limits": dict.fromkeys(kinds, MAX_SERIES)}
 
 
 def sampler_of_environment() -> Sampler | None:

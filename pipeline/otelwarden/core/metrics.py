@@ -121,10 +121,14 @@ class GovernedMetricReader(wrapt.ObjectProxy[MetricReader]):
 
     def _set_collect_callback(self, collect: Callable[..., MetricsData | None] | None) -> None:
         def collect_governed(*args: Any, **kwargs: Any) -> MetricsData | None:
+            self._collecting()
             data = collect(*args, **kwargs) if collect is not None else None
             return None if data is None else self._govern(data)
 
         set_collect_callback(self.__wrapped__, collect_governed if collect is not None else None)
+
+    def _collecting(self) -> None:
+        """Called before each collection."""
 
     def _govern(self, data: MetricsData) -> MetricsData | None:
         attribute = self._self_runtime.tenant_attribute

@@ -83,6 +83,21 @@ class TenantDirectory(Protocol):
         ...
 
 
+class SeriesGate(Protocol):
+    """Says whether a measurement may have a series of its own, or goes into its tenant's overflow series."""
+
+    def admits(
+        self, tenant: str, instrument: tuple[str, str], attributes: Mapping[str, Any], observed: bool = False
+    ) -> bool:
+        """Whether the measurement's series has a place, or is given one now; asked for each measurement.
+
+        Args:
+            instrument: name of its scope and its own.
+            observed: whether a callback made it, so that its value is a total.
+        """
+        ...
+
+
 class TenantRouting(Protocol):
     """Answers for where a tenant's telemetry may go, and what goes with it. None everywhere: nothing is said."""
 

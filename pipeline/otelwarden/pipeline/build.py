@@ -42,6 +42,7 @@ from otelwarden.core import (
     TenantResolver,
     TenantRouting,
     publish_self_metrics,
+    raised_cardinality_limits,
     sampler_of_environment,
 )
 from otelwarden.failover import (
@@ -321,21 +322,27 @@ class Builder:
         config, pool = self._exporter(pipeline)
         exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(exporter)
+        limiter, tenancy = self._limiter(pipeline), self._tenancy(pipeline)
         # A reader sees a collection after those around it have. Any: proxies, of which only `isinstance` knows.
-        reader: Any = PeriodicExportingMetricReader(exporter, export_interval_millis=pipeline.interval * 1e3)
+        reader: Any = PeriodicExportingMetricReader(
+            exporter,
+            export_interval_millis=pipeline.interval * 1e3,
+            **(raised_cardinality_limits(PeriodicExportingMetricReader) if limiter and tenancy else {}),
+        )
         if (trail := self._trail(pipeline)) is not None:
             reader = AuditMetricReader(reader, trail=trail, runtime=runtime)
         if (watch := self.parts.watch) is not None:
             reader = ComplianceMetricReader(reader, watch=watch, runtime=runtime)
         if (redaction := self._redaction(pipeline)) is not None:
             reader = RedactionMetricReader(reader, **redaction)
-        if (limiter := self._limiter(pipeline)) is not None:
+        if limiter is not None:
             reader = QuotaMetricReader(reader, limiter=limiter, runtime=runtime)
-        tenancy = self._tenancy(pipeline)
         if tenancy is not None:
             reader = TenantMetricReader(reader, tenancy=tenancy, runtime=runtime)
         provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
         self.parts.sdk_meter_provider = provider
         self.parts.meter_provider = (
-            TenantMeterProvider(provider, tenancy, resource=resource) if tenancy is not None else provider
+            TenantMeterProvider(provider, tenancy, resource=resource, series=limiter.series if limiter else None)
+            if tenancy is not None
+            else provider
         )

@@ -8,6 +8,7 @@ from otelwarden.quota.logs import QuotaLogRecordProcessor
 from otelwarden.quota.meters import BudgetLimit, LimitStatus, Meter, MeterKey, RateLimit
 from otelwarden.quota.metrics import QuotaMetricReader
 from otelwarden.quota.sampler import QuotaSampler
+from otelwarden.quota.series import SeriesLimiter, SeriesUsage
 from otelwarden.quota.spans import QuotaSpanProcessor
 from otelwarden.quota.store import MemoryStore, Store, open_store
 from otelwarden.quota.storeconfig import StoreConfig
@@ -28,6 +29,8 @@ __all__ = [
     "QuotaSampler",
     "QuotaSpanProcessor",
     "RateLimit",
+    "SeriesLimiter",
+    "SeriesUsage",
     "SignalLimits",
     "Store",
     "StoreConfig",

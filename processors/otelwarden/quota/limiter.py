@@ -29,6 +29,7 @@ from otelwarden.quota.config import QuotaConfig
 from otelwarden.quota.limits import ALL, MetricLimits, SignalLimits, TenantLimits
 from otelwarden.quota.meters import CLOSED, LimitStatus, MeterKey
 from otelwarden.quota.places import Place, Places, Terms
+from otelwarden.quota.series import SeriesLimiter
 from otelwarden.quota.store import MemoryStore, Store
 
 MAX_TENANTS: Final = 16_384
@@ -100,6 +101,7 @@ class QuotaLimiter:
         self._errors = self._runtime.errors("quota")
         self._all = Places(self._store, self._terms, self._warn, max_tenants=max_tenants, clock=clock)
         self._places: Mapping[Signal, dict[str, Place]] = self._all.by_signal
+        self.series = SeriesLimiter(self.cardinality_of, lambda: self._directory.generation)
         run_in_child_after_fork(self._restart_after_fork)
 
     # --- decisions

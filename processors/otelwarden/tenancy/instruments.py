@@ -5,14 +5,12 @@ The SDK has no processor for measurements, and once it has aggregated them nobod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import wrapt
-from opentelemetry.context import get_current
 from opentelemetry.context.context import Context
 from opentelemetry.metrics import (
-    CallbackOptions,
     CallbackT,
     Counter,
     Histogram,
@@ -21,95 +19,30 @@ from opentelemetry.metrics import (
     ObservableCounter,
     ObservableGauge,
     ObservableUpDownCounter,
-    Observation,
     UpDownCounter,
 )
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.util.types import Attributes
 
-from otelwarden.core import METRICS, NO_ATTRIBUTES
-from otelwarden.tenancy.resolution import COMPONENT, Tenancy
-
-_NOT_RECORDED: Final = object()
-
-
-class _Tagger:
-    """Puts the tenant into the attributes of a measurement."""
-
-    def __init__(self, tenancy: Tenancy, resource: Mapping[str, Any] | None) -> None:
-        self._judge = tenancy.judge
-        self._attribute = tenancy.config.attribute
-        self._runtime = tenancy.runtime
-        self._errors = tenancy.runtime.errors(COMPONENT)
-        self._resource = NO_ATTRIBUTES if resource is None else resource
-        # Only the reader knows the resource then, so what nobody else claims is left to it.
-        self._leave_missing = resource is None and "resource" in tenancy.config.sources
-
-    def tag(self, attributes: Attributes, context: Context | None) -> Any:
-        """The attributes to measure with, or `_NOT_RECORDED`. Never raises."""
-        try:
-            return self._tag(attributes, get_current() if context is None else context)
-        except Exception as error:
-            self._errors.record("measure", error)
-            return attributes
-
-    def _tag(self, attributes: Attributes, context: Context) -> Any:
-        verdict, source = self._judge(context, self._resource, NO_ATTRIBUTES if attributes is None else attributes)
-        if source == "default" and self._leave_missing:
-            if attributes is None or self._attribute not in attributes:
-                return attributes
-            return {key: value for key, value in attributes.items() if key != self._attribute}
-        if verdict.drop is not None:
-            self._runtime.emit(COMPONENT, "reject", verdict.reason, tenant=verdict.tenant, signal=METRICS)
-            return _NOT_RECORDED
-        if attributes is None:
-            return {self._attribute: verdict.measured}
-        return {**attributes, self._attribute: verdict.measured}
-
-    def observations(self, measured: Iterable[Observation]) -> Iterable[Observation]:
-        """The observations of a callback with their tenants."""
-        for observation in measured:
-            attributes = self.tag(observation.attributes, observation.context)
-            if attributes is not _NOT_RECORDED:
-                yield Observation(observation.value, attributes, observation.context)
-
-    def callback(self, callback: CallbackT) -> CallbackT:
-        """A callback whose observations have their tenants."""
-        if not isinstance(callback, Generator):
-
-            def observe(options: CallbackOptions) -> Iterable[Observation]:
-                return self.observations(callback(options))
-
-            return observe
-        next(callback)  # to its first yield, as the SDK does with a generator
-
-        def send(options: CallbackOptions) -> Iterable[Observation]:
-            try:
-                measured = callback.send(options)
-            except StopIteration:
-                return []
-            return self.observations(measured)
-
-        return send
-
-    def callbacks(self, callbacks: Sequence[CallbackT] | None) -> list[CallbackT] | None:
-        """As `callback`, of all."""
-        return None if callbacks is None else [self.callback(callback) for callback in callbacks]
+from otelwarden.core import SeriesGate
+from otelwarden.tenancy.measurements import NOT_RECORDED, InstrumentKey, MeasurementTagger
+from otelwarden.tenancy.resolution import Tenancy
 
 
 class _TaggedInstrument(wrapt.ObjectProxy[Any]):
     """A synchronous instrument whose measurements have their tenant; in everything else the one it wraps."""
 
-    def __init__(self, instrument: Any, tagger: _Tagger) -> None:
+    def __init__(self, instrument: Any, tagger: MeasurementTagger, key: InstrumentKey) -> None:
         super().__init__(instrument)
         self._self_tag = tagger.tag
+        self._self_key = key
         self._self_measure: Callable[..., None] = (
             getattr(instrument, "add", None) or getattr(instrument, "record", None) or instrument.set
         )
 
     def _measure(self, amount: float, attributes: Attributes = None, context: Context | None = None) -> None:
-        tagged = self._self_tag(attributes, context)
-        if tagged is not _NOT_RECORDED:
+        tagged = self._self_tag(self._self_key, attributes, context)
+        if tagged is not NOT_RECORDED:
             self._self_measure(amount, tagged, context)
 
 
@@ -128,19 +61,27 @@ class _TaggedGauge(_TaggedInstrument):
 class TenantMeter(Meter):
     """A meter whose instruments tag what they measure with its tenant; made by `TenantMeterProvider`."""
 
-    def __init__(self, meter: Meter, tagger: _Tagger) -> None:
+    def __init__(self, meter: Meter, tagger: MeasurementTagger) -> None:
         super().__init__(meter.name, meter.version, meter.schema_url)
         self._meter = meter
         self._tagger = tagger
 
+    def _key(self, name: str) -> InstrumentKey:
+        return self._meter.name, name
+
+    def _callbacks(self, name: str, callbacks: Sequence[CallbackT] | None) -> list[CallbackT] | None:
+        return self._tagger.callbacks(self._key(name), callbacks)
+
     def create_counter(self, name: str, unit: str = "", description: str = "") -> Counter:
         """A counter; see the API."""
-        return cast(Counter, _TaggedCounter(self._meter.create_counter(name, unit, description), self._tagger))
+        return cast(
+            Counter, _TaggedCounter(self._meter.create_counter(name, unit, description), self._tagger, self._key(name))
+        )
 
     def create_up_down_counter(self, name: str, unit: str = "", description: str = "") -> UpDownCounter:
         """An up-down counter; see the API."""
         counter = self._meter.create_up_down_counter(name, unit, description)
-        return cast(UpDownCounter, _TaggedCounter(counter, self._tagger))
+        return cast(UpDownCounter, _TaggedCounter(counter, self._tagger, self._key(name)))
 
     def create_histogram(
         self,
@@ -154,29 +95,29 @@ class TenantMeter(Meter):
         histogram = self._meter.create_histogram(
             name, unit, description, explicit_bucket_boundaries_advisory=explicit_bucket_boundaries_advisory
         )
-        return cast(Histogram, _TaggedHistogram(histogram, self._tagger))
+        return cast(Histogram, _TaggedHistogram(histogram, self._tagger, self._key(name)))
 
     def create_gauge(self, name: str, unit: str = "", description: str = "") -> Any:
         """A gauge; see the API, which has no public name for its class."""
-        return _TaggedGauge(self._meter.create_gauge(name, unit, description), self._tagger)
+        return _TaggedGauge(self._meter.create_gauge(name, unit, description), self._tagger, self._key(name))
 
     def create_observable_counter(
         self, name: str, callbacks: Sequence[CallbackT] | None = None, unit: str = "", description: str = ""
     ) -> ObservableCounter:
         """An observable counter; see the API."""
-        return self._meter.create_observable_counter(name, self._tagger.callbacks(callbacks), unit, description)
+        return self._meter.create_observable_counter(name, self._callbacks(name, callbacks), unit, description)
 
     def create_observable_up_down_counter(
         self, name: str, callbacks: Sequence[CallbackT] | None = None, unit: str = "", description: str = ""
     ) -> ObservableUpDownCounter:
         """An observable up-down counter; see the API."""
-        return self._meter.create_observable_up_down_counter(name, self._tagger.callbacks(callbacks), unit, description)
+        return self._meter.create_observable_up_down_counter(name, self._callbacks(name, callbacks), unit, description)
 
     def create_observable_gauge(
         self, name: str, callbacks: Sequence[CallbackT] | None = None, unit: str = "", description: str = ""
     ) -> ObservableGauge:
         """An observable gauge; see the API."""
-        return self._meter.create_observable_gauge(name, self._tagger.callbacks(callbacks), unit, description)
+        return self._meter.create_observable_gauge(name, self._callbacks(name, callbacks), unit, description)
 
 
 class TenantMeterProvider(MeterProvider):
@@ -194,11 +135,21 @@ class TenantMeterProvider(MeterProvider):
         tenancy: resolves and judges.
         resource: the provider's resource, to resolve the source `resource` here; None leaves measurements that neither
             the context nor baggage names a tenant for untagged, and the reader tags their points.
+        series: says which measurements have a series of their own; the others become one for each tenant, with the
+            attribute `otel.metric.overflow`, in which nothing is lost. None for all; else the SDK's own limit must be
+            raised, which knows no tenants.
     """
 
-    def __init__(self, provider: MeterProvider, tenancy: Tenancy, *, resource: Resource | None = None) -> None:
+    def __init__(
+        self,
+        provider: MeterProvider,
+        tenancy: Tenancy,
+        *,
+        resource: Resource | None = None,
+        series: SeriesGate | None = None,
+    ) -> None:
         self._provider = provider
-        self._tagger = _Tagger(tenancy, None if resource is None else resource.attributes)
+        self._tagger = MeasurementTagger(tenancy, None if resource is None else resource.attributes, series)
 
     def get_meter(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from operator import is_
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry.context.context import Context
 from opentelemetry.sdk.metrics.export import DataPointT, Metric, MetricReader, MetricsData, ResourceMetrics
@@ -15,14 +15,11 @@ from opentelemetry.sdk.metrics.export import DataPointT, Metric, MetricReader, M
 from otelwarden.core import METRICS, DropPoints, GovernedMetricReader, OnError, Runtime, map_metrics, plain_attributes
 from otelwarden.tenancy.config import TenancyConfig
 from otelwarden.tenancy.ids import INVALID
+from otelwarden.tenancy.measurements import OVERFLOW
 from otelwarden.tenancy.registry import TenantRegistry
 from otelwarden.tenancy.resolution import COMPONENT, Tenancy
 from otelwarden.tenancy.stage import retagged, tenancy_of
 from otelwarden.tenancy.verdicts import Verdict
-
-OVERFLOW: Final = "otel.metric.overflow"
-"""The attribute of the series in which an SDK lumps together what exceeds its limit of cardinality, whosever it is.
-Source: OpenTelemetry specification, metrics/sdk.md, overflow attribute."""
 
 
 class PointJudge:
@@ -54,8 +51,9 @@ class PointJudge:
         points: list[Any] = []
         for point in metric.data.data_points:
             verdict = self._verdict(resource, plain_attributes(point.attributes))
-            if verdict.drop is not None:
-                dropped(verdict.tenant, verdict.reason, 1)
+            drop = verdict.bars(METRICS)
+            if drop is not None:
+                dropped(verdict.tenant, drop.reason, 1)
                 continue
             if verdict.action == "quarantine":
                 quarantined[verdict.measured, verdict.reason] += 1

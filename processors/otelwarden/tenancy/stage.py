@@ -79,11 +79,12 @@ class TenancyStage(Generic[_ItemT]):
         """The item as it leaves, or why it does not."""
         try:
             verdict = self._admit(state.tenant)
-            if verdict.drop is not None:
-                return verdict.drop
             tenant = verdict.tenant
             if verdict.passes_bare and tenant == state.tenant and item_attributes(item).get(self._attribute) == tenant:
                 return item  # nearly every span: it has its tag, and nothing else is stamped
+            drop = verdict.bars(self._signal)
+            if drop is not None:
+                return drop
             if tenant != state.tenant:
                 set_state(item, state.replaced(tenant=tenant))
             if verdict.action == "quarantine":

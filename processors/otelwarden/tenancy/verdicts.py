@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from otelwarden.core import Drop
+from otelwarden.core import NO_ATTRIBUTES, SIGNALS, Drop, Signal
 from otelwarden.tenancy.config import QUARANTINED_ID, Action, TenancyConfig
 from otelwarden.tenancy.ids import INVALID, MISSING, UNKNOWN, ClaimedTenant, is_tenant_id
-from otelwarden.tenancy.model import Tenant
+from otelwarden.tenancy.model import Tenant, TenantSettings
 from otelwarden.tenancy.store import Snapshot
 
 UNKNOWN_TENANT: Final = Drop("unknown_tenant")
+SIGNAL_NOT_ALLOWED: Final = Drop("signal_not_allowed")
 INVALID_TENANT: Final = Drop("invalid_tenant")
 MISSING_TENANT: Final = Drop("missing_tenant")
 DROPS_BY_STATUS: Final = {
@@ -42,7 +43,13 @@ class Verdict:
     """The tenant that a measurement is tagged with: the claimed one if it is registered, since the metric reader judges
     it again at each export; else `tenant`, so that made-up ids make no series."""
     passes_bare: bool = False
-    """Whether it passes as the tenant that it was named for, with the tag and nothing else stamped."""
+    """Whether it passes as the tenant that it was named for, with the tag and nothing else stamped, in any signal."""
+    signals: tuple[Signal, ...] = SIGNALS
+    """What the tenant may send."""
+
+    def bars(self, signal: Signal) -> Drop | None:
+        """Why telemetry of this signal is rejected; None if it is not."""
+        return self.drop if self.drop is not None or signal in self.signals else SIGNAL_NOT_ALLOWED
 
 
 class Verdicts(dict[str, Verdict]):
@@ -94,13 +101,14 @@ class Verdicts(dict[str, Verdict]):
         if action == "reject":
             return Verdict("reject", tenant.id, drop.reason, drop, {}, tenant.id)
         stamps = {
-            f"tenant.{key}": tenant.settings.attributes[key]
+            f"tenant.{key}": value
             for key in self._config.stamp
-            if key in tenant.settings.attributes
+            if (value := tenant.settings.attributes.get(key, _of_settings(tenant.settings, key))) is not None
         }
+        signals = tenant.settings.signals or SIGNALS
         if action == "quarantine":
-            return self._quarantined(tenant.id, drop.reason, stamps, measured=tenant.id)
-        return self._passing(tenant.id, stamps)
+            return self._quarantined(tenant.id, drop.reason, stamps, measured=tenant.id, signals=signals)
+        return self._passing(tenant.id, stamps, signals)
 
     def _on_unknown(self, claim: str, drop: Drop, account: str) -> Verdict:
         action = self._config.unknown
@@ -112,12 +120,32 @@ class Verdicts(dict[str, Verdict]):
             return self[self._config.default_tenant]
         return self._passing(claim)
 
-    def _passing(self, tenant: str, stamps: Mapping[str, Any] = {}) -> Verdict:  # never changed
-        return Verdict("pass", tenant, "", None, {self._config.attribute: tenant, **stamps}, tenant, not stamps)
+    def _passing(
+        self,
+        tenant: str,
+        stamps: Mapping[str, Any] = NO_ATTRIBUTES,
+        signals: tuple[Signal, ...] = SIGNALS,
+    ) -> Verdict:
+        tags = {self._config.attribute: tenant, **stamps}
+        bare = not stamps and len(signals) == len(SIGNALS)
+        return Verdict("pass", tenant, "", None, tags, tenant, bare, signals)
 
-    def _quarantined(self, claim: str, reason: str, stamps: Mapping[str, Any], *, measured: str) -> Verdict:
+    def _quarantined(
+        self,
+        claim: str,
+        reason: str,
+        stamps: Mapping[str, Any],
+        *,
+        measured: str,
+        signals: tuple[Signal, ...] = SIGNALS,
+    ) -> Verdict:
         quarantine = self._config.quarantine_tenant
         tags: dict[str, Any] = {self._config.attribute: quarantine, **stamps}
         if claim != INVALID:
             tags[QUARANTINED_ID] = claim
-        return Verdict("quarantine", ClaimedTenant(quarantine, claim), reason, None, tags, measured)
+        return Verdict("quarantine", ClaimedTenant(quarantine, claim), reason, None, tags, measured, False, signals)
+
+
+def _of_settings(settings: TenantSettings, key: str) -> str | None:
+    """The settings that can be stamped beside the attributes; one of those may have the same name."""
+    return {"plan": settings.plan, "region": settings.region, "retention": settings.retention}.get(key)
