@@ -57,12 +57,6 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def blocks(warden: Warden) -> list[Block]:
-    watch = warden._parts.watch
-    assert watch is not None
-    return list(watch.gate.blocks)
-
-
 def test_a_leak_is_stopped_for_whom_and_what_it_is_about(
     blocking: Callable[..., Warden], receiver: FaultyReceiver
 ) -> None:
@@ -70,8 +64,8 @@ def test_a_leak_is_stopped_for_whom_and_what_it_is_about(
     warden = blocking()
     pay(warden, "acme", "fine")
     pay(warden, "acme", f"card {CARD}")  # this one leaves: nothing had shown the leak before
-    until(lambda: Block("traces", "acme", CARDS) in blocks(warden))
-    assert {each.tenant for each in blocks(warden)} == {"acme"}
+    until(lambda: Block("traces", "acme", CARDS) in warden.blocked)
+    assert {each.tenant for each in warden.blocked} == {"acme"}
     for tenant in ("acme", "globex"):
         pay(warden, tenant, "after")
     log(warden, logging.getLogger("test.compliance"), "still heard")
@@ -83,7 +77,7 @@ def test_a_leak_is_stopped_for_whom_and_what_it_is_about(
     balances = {(b.signal, b.tenant): b for b in warden.stats().balances if b.component == "compliance"}
     dropped = balances["traces", "acme"].dropped
     assert sum(dropped.values()) == 1
-    assert set(dropped) <= {each.check for each in blocks(warden)}
+    assert set(dropped) <= {each.check for each in warden.blocked}
     assert warden.stats().unaccounted == 0
     made = {(d.action, d.reason) for d in warden.runtime.decisions() if d.component == "compliance"}
     assert ("block", CARDS) in made and ("finding_open", CARDS) in made
@@ -92,12 +86,12 @@ def test_a_leak_is_stopped_for_whom_and_what_it_is_about(
 def test_the_block_ends_with_what_showed_the_leak(blocking: Callable[..., Warden], receiver: FaultyReceiver) -> None:
     warden = blocking(sample_window="1s")
     pay(warden, "acme", f"card {CARD}")
-    until(lambda: bool(blocks(warden)))
+    until(lambda: bool(warden.blocked))
 
     def repaired() -> bool:
         """What is held back is looked at all the same: once it is clean for a window, it may leave again."""
         pay(warden, "acme", "repaired")
-        return not blocks(warden)
+        return not warden.blocked
 
     until(repaired)
     receiver.forget()
@@ -110,7 +104,7 @@ def test_the_block_ends_with_what_showed_the_leak(blocking: Callable[..., Warden
 def test_an_exception_opens_the_gate(blocking: Callable[..., Warden]) -> None:
     warden = blocking()
     pay(warden, "acme", f"card {CARD}")
-    until(lambda: bool(blocks(warden)))
+    until(lambda: bool(warden.blocked))
     for finding in warden.compliance.store.findings():
         if finding.status is Status.OPEN:
             ends = time.time_ns() + DAY_NS
@@ -118,7 +112,7 @@ def test_an_exception_opens_the_gate(blocking: Callable[..., Warden]) -> None:
                 status=Status.FALSE_POSITIVE, actor="ada", approver="grace", reason="test card", expires_ns=ends
             )
             warden.compliance.decide(finding.fingerprint, decision)
-    until(lambda: not blocks(warden))
+    until(lambda: not warden.blocked)
 
 
 def test_a_configuration_that_breaks_it_blocks_from_the_first_item(
@@ -131,7 +125,7 @@ def test_a_configuration_that_breaks_it_blocks_from_the_first_item(
     pay(warden, "acme", "fine")
     assert receiver.log_records() == []
     assert [span.attributes["note"] for span in receiver.spans()] == ["fine"]
-    assert {each.signal for each in blocks(warden)} == {"logs"}
+    assert {each.signal for each in warden.blocked} == {"logs"}
 
 
 def test_observing_stops_nothing(blocking: Callable[..., Warden], receiver: FaultyReceiver) -> None:
@@ -141,7 +135,7 @@ def test_observing_stops_nothing(blocking: Callable[..., Warden], receiver: Faul
     until(lambda: CARDS in {each.check for each in warden.compliance.store.findings()})
     pay(warden, "acme", "after")
     assert len(receiver.spans()) == 2
-    assert blocks(warden) == []
+    assert warden.blocked == ()
 
 
 def test_metrics_are_held_back_point_by_point(blocking: Callable[..., Warden], receiver: FaultyReceiver) -> None:
@@ -152,7 +146,7 @@ def test_metrics_are_held_back_point_by_point(blocking: Callable[..., Warden], r
     with use_tenant("acme"):
         counter.add(1, {"note": f"card {CARD}"})
     assert warden.force_flush(10)
-    until(lambda: Block("metrics", "acme", CARDS) in blocks(warden))
+    until(lambda: Block("metrics", "acme", CARDS) in warden.blocked)
     receiver.forget()
     with use_tenant("globex"):
         counter.add(1, {"note": "fine"})
