@@ -159,7 +159,8 @@ def test_checks_of_others_are_found(tmp_path: Path) -> None:
         "    return Outcome(result=Result.PASS, message='fine')\n"
         "ONE = Check(id='house.one', title='One', source='history', advice='-', judge=judge)\n"
         "def more():\n"
-        "    return [Check(id=f'house.{n}', title=n, source='trail', advice='-', judge=judge) for n in ('two', 'three')]\n"
+        "    make = lambda n: Check(id=f'house.{n}', title=n, source='trail', advice='-', judge=judge)\n"
+        "    return map(make, ('two', 'three'))\n"
     )
     metadata = tmp_path / "house-1.0.dist-info"
     metadata.mkdir()
