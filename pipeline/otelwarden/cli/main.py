@@ -10,7 +10,18 @@ from typing import Final
 
 from otelwarden.core import OtelwardenError
 
-COMMANDS: Final = ("validate", "assess", "findings", "controls", "approve", "report", "schema", "audit", "spool")
+COMMANDS: Final = (
+    "validate",
+    "assess",
+    "findings",
+    "controls",
+    "approve",
+    "report",
+    "schema",
+    "audit",
+    "spool",
+    "tenants",
+)
 """Each is a module beside this one, whose `add_commands` adds it; its `run` answers the exit code. Only the module of
 the command that is meant is imported: all of them take a second."""
 
