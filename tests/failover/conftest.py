@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,16 +24,27 @@ def protocol(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+class _Shared(FaultyReceiver):
+    """Knows whether a test froze it: then requests which that test gave up may still wait to be read, and would be
+    taken for some of the next test's when it thaws."""
+
+    was_frozen = False
+
+    def freeze(self) -> None:
+        self.was_frozen = True
+        super().freeze()
+
+
 class _Receivers:
-    """Receivers that are used by many tests; one that a test ended is started again."""
+    """Receivers that are used by many tests; one that a test ended or froze is started again."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
-        self._all: list[FaultyReceiver] = []
+        self._all: list[_Shared] = []
 
-    def take(self, count: int) -> list[FaultyReceiver]:
+    def take(self, count: int) -> list[_Shared]:
         while len(self._all) < count:
-            self._all.append(self._stack.enter_context(FaultyReceiver()))
+            self._all.append(self._stack.enter_context(_Shared()))
         return self._all[:count]
 
 
@@ -44,7 +55,7 @@ def _receivers() -> Iterator[_Receivers]:
 
 
 @pytest.fixture
-def pair(_receivers: _Receivers) -> Iterator[list[FaultyReceiver]]:
+def pair(_receivers: _Receivers) -> Iterator[Sequence[FaultyReceiver]]:
     """Two receivers that are well and have received nothing."""
     receivers = _receivers.take(2)
     _wait_for_probes_to_end()
@@ -52,8 +63,11 @@ def pair(_receivers: _Receivers) -> Iterator[list[FaultyReceiver]]:
         receiver.forget()
     yield receivers
     for receiver in receivers:
+        if receiver.was_frozen:
+            receiver.was_frozen = False
+            receiver.restart()
+            continue
         try:
-            receiver.thaw()
             receiver.clear_fault()
         except Exception:
             receiver.restart()

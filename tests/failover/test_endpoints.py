@@ -70,9 +70,9 @@ class Bench:
         wire.clock, wire.seconds, wire.outcome, wire.during = self.clock, seconds, outcome, during
         endpoint.transport.send("traces", b"x", timeout=1, cancellation=Cancellation())
         if outcome is DELIVERED:
-            self.pool.mark_delivered(endpoint, outcome, 1)
+            self.pool.judge.mark_delivered(endpoint, outcome, 1)
         else:
-            self.pool.mark_failed(endpoint, outcome, "traces")
+            self.pool.judge.mark_failed(endpoint, outcome, "traces")
         return endpoint.endpoint.url[7]
 
     @property
@@ -188,7 +188,7 @@ def test_an_endpoint_that_fails_now_and_then_is_chosen_last(make_bench: Benches)
     assert a is not None
     for outcome in (DELIVERED, DOWN, DELIVERED, DOWN, DELIVERED):
         bench.send(outcome=outcome)
-        bench.pool.mark_probed(a, DELIVERED)
+        bench.pool.judge.mark_probed(a, DELIVERED)
     assert a.usable
     assert bench.chosen() == "b"
     assert a.status is Status.DEGRADED
@@ -200,9 +200,11 @@ def test_a_spread_pool_tells_who_left_and_who_is_back(make_bench: Benches) -> No
     assert all(each.active for each in bench.pool.stats())
     assert bench.send(outcome=DOWN) == "a"
     assert [bench.send(), bench.send()] == ["b", "b"]
-    a = bench.pool.select([each for each in bench.pool.to_be_checked() if each.endpoint.url == "http://b.invalid"])
+    a = bench.pool.select(
+        [each for each in bench.pool.judge.to_be_checked() if each.endpoint.url == "http://b.invalid"]
+    )
     assert a is not None
-    bench.pool.mark_probed(a, DELIVERED)
+    bench.pool.judge.mark_probed(a, DELIVERED)
     assert bench.news == [
         ("endpoint_degraded", "a"),
         ("failover", "b"),

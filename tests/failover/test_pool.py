@@ -39,7 +39,7 @@ class Bench:
 
     def fail(self, endpoint: PooledEndpoint, times: int = 1, outcome: Outcome = DOWN) -> None:
         for _ in range(times):
-            self.pool.mark_failed(endpoint, outcome, "traces")
+            self.pool.judge.mark_failed(endpoint, outcome, "traces")
 
     def name(self, endpoint: PooledEndpoint | None) -> str:
         return endpoint.endpoint.url[7] if endpoint else ""
@@ -87,14 +87,14 @@ def test_one_failure_moves_telemetry_away_and_is_told_once(bench: Bench) -> None
 def test_two_successful_probes_bring_it_back(bench: Bench) -> None:
     a = bench.best()
     bench.fail(a)
-    assert bench.pool.seconds_until_probe(a) == 100
+    assert bench.pool.judge.seconds_until_probe(a) == 100
     bench.clock.advance(100)
-    assert bench.pool.seconds_until_probe(a) == 0
-    bench.pool.mark_probed(a, DELIVERED)
+    assert bench.pool.judge.seconds_until_probe(a) == 0
+    bench.pool.judge.mark_probed(a, DELIVERED)
     assert (a.status, bench.name(bench.best())) == (Status.DEGRADED, "b")
-    assert bench.pool.seconds_until_probe(a) == 100
-    bench.pool.mark_probed(a, DELIVERED)
-    assert bench.pool.seconds_until_probe(a) is None
+    assert bench.pool.judge.seconds_until_probe(a) == 100
+    bench.pool.judge.mark_probed(a, DELIVERED)
+    assert bench.pool.judge.seconds_until_probe(a) is None
     assert bench.best() is a
     assert bench.news == [
         ("endpoint_degraded", "a"),
@@ -109,14 +109,14 @@ def test_an_endpoint_that_takes_nothing_but_probes_is_left_alone_for_longer_each
     waits = []
     for _ in range(6):
         bench.fail(a)
-        waits.append(bench.pool.seconds_until_probe(a))
-        bench.pool.mark_probed(a, DELIVERED)
-        bench.pool.mark_probed(a, DELIVERED)
+        waits.append(bench.pool.judge.seconds_until_probe(a))
+        bench.pool.judge.mark_probed(a, DELIVERED)
+        bench.pool.judge.mark_probed(a, DELIVERED)
         assert a.status is Status.HEALTHY
     assert waits == [100, 200, 400, 800, 800, 800]
-    bench.pool.mark_delivered(a, DELIVERED, 1)
+    bench.pool.judge.mark_delivered(a, DELIVERED, 1)
     bench.fail(a)
-    assert bench.pool.seconds_until_probe(a) == 100
+    assert bench.pool.judge.seconds_until_probe(a) == 100
 
 
 def test_with_nobody_fit_the_least_bad_is_tried(bench: Bench) -> None:
@@ -132,9 +132,9 @@ def test_with_nobody_fit_the_least_bad_is_tried(bench: Bench) -> None:
         ("failover", "b"),
         ("failover", "c"),
     ]
-    bench.pool.mark_delivered(b, DELIVERED, 1)
+    bench.pool.judge.mark_delivered(b, DELIVERED, 1)
     assert (b.status, bench.best()) == (Status.DEGRADED, b)
-    bench.pool.mark_delivered(b, DELIVERED, 1)
+    bench.pool.judge.mark_delivered(b, DELIVERED, 1)
     assert b.status is Status.HEALTHY
 
 
@@ -142,7 +142,7 @@ def test_who_asks_for_time_is_not_asked_before(bench: Bench) -> None:
     asks = Outcome(verdict=Verdict.RETRYABLE, code="429", retry_after=150.0)
     a = bench.best()
     bench.fail(a, outcome=asks)
-    assert bench.pool.seconds_until_probe(a) == 150
+    assert bench.pool.judge.seconds_until_probe(a) == 150
     b = bench.best(a)
     c = bench.best(a, b)
     assert bench.pool.select([b, c]) is None
@@ -150,14 +150,14 @@ def test_who_asks_for_time_is_not_asked_before(bench: Bench) -> None:
     assert bench.pool.select([b, c]) is a
     # No longer than a batch lives, whatever it asks for.
     bench.fail(a, outcome=Outcome(verdict=Verdict.RETRYABLE, code="429", retry_after=1e9))
-    wait = bench.pool.seconds_until_probe(a)
+    wait = bench.pool.judge.seconds_until_probe(a)
     assert wait is not None
     assert wait <= CONFIG.max_age
 
 
 def test_a_request_that_is_refused_speaks_for_the_endpoint(bench: Bench) -> None:
     a = bench.best()
-    bench.pool.mark_refused(a, Outcome(verdict=Verdict.DATA_FAULT, code="400", reason="invalid"), 7)
+    bench.pool.judge.mark_refused(a, Outcome(verdict=Verdict.DATA_FAULT, code="400", reason="invalid"), 7)
     stats = bench.pool.stats()[0]
     assert (stats.status, stats.refused, stats.delivered, stats.last_code) == (Status.HEALTHY, 7, 0, "400")
 
@@ -169,7 +169,7 @@ def test_recovery_is_told_to_those_who_wait(bench: Bench) -> None:
     a = bench.best()
     bench.fail(a)
     assert told == []
-    bench.pool.mark_probed(a, DELIVERED)
+    bench.pool.judge.mark_probed(a, DELIVERED)
     assert told == [1]
     bench.pool.detach(listener)
 

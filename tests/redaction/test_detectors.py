@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+import otelwarden.redaction
+from otelwarden.core import check_document
 from otelwarden.redaction import Redactor, Scanner, catalogue
-from otelwarden.redaction.catalogue import Detector, words_of_key
+from otelwarden.redaction.catalogue import Detector, detector_faults, words_of_key
+
+FILES = sorted(Path(otelwarden.redaction.__file__).with_name("detectors").glob("*.json"))
 
 ALIKE = [
     "550e8400-e29b-41d4-a716-446655440000",
@@ -54,6 +61,21 @@ def test_finds_its_examples(scanner: Scanner, number: int, detector: Detector) -
 @DETECTORS
 def test_leaves_near_misses(scanner: Scanner, number: int, detector: Detector) -> None:
     assert [sample for sample in detector.near_misses if scanner.finds(number, sample)] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_files_follow_their_schema(path: Path) -> None:
+    check_document(json.loads(path.read_text(encoding="utf-8")), "detectors", file=path.name)
+
+
+def test_every_file_is_read_and_no_id_given_twice() -> None:
+    ids = [entry["id"] for path in FILES for entry in json.loads(path.read_text(encoding="utf-8"))["detectors"]]
+    assert sorted(ids) == sorted({detector.id for detector in catalogue()})
+
+
+@DETECTORS
+def test_patterns_and_validators_are_known(number: int, detector: Detector) -> None:
+    assert list(detector_faults(detector, file="", pointer="")) == []
 
 
 @DETECTORS

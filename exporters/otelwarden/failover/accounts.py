@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
-from otelwarden.core import Runtime, Signal
+from otelwarden.core import Deadline, Runtime, Signal, run_in_child_after_fork
 from otelwarden.failover.batch import Lost
 
 
@@ -15,6 +17,31 @@ class Accounts:
         self._signal = signal
         self._runtime = runtime
         self._ledger = runtime.ledger("failover", signal, held=held)
+        self._start_over()
+        run_in_child_after_fork(self._start_over)
+
+    def _start_over(self) -> None:
+        self._changed = threading.Condition()
+        self._open: set[object] = set()
+
+    @contextmanager
+    def entry(self) -> Iterator[None]:
+        """Around letting go of a batch and accounting for it: between the two nobody has it, nor knows of its end."""
+        ticket = object()
+        with self._changed:
+            self._open.add(ticket)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._open.discard(ticket)
+                self._changed.notify_all()
+
+    def settle_up(self, deadline: Deadline) -> bool:
+        """Waits until every entry that is open now is made; whether that was in time."""
+        with self._changed:
+            waited_for = set(self._open)
+            return self._changed.wait_for(lambda: not waited_for & self._open, deadline.remaining)
 
     def received(self, tenants: Mapping[str, int]) -> None:
         """Items came in."""

@@ -79,7 +79,7 @@ class Courier:
         """Takes a batch as far as it gets now: to its end, or back to the queue."""
         this_round = _Round()
         while batch.parts:
-            if self._stop.cancelled:
+            if self._stop.cancelled or self._queue.wants_back(batch):
                 self._queue.put_down(batch)
                 return
             terms = self._terms.of(batch.tenants, batch.bound)
@@ -101,8 +101,9 @@ class Courier:
     def drop(self, batch: Batch, reason: str) -> None:
         """Gives a batch up."""
         tenants = batch.tenants
-        if self._queue.drop(batch):
-            self._accounts.dropped(tenants, reason)
+        with self._accounts.entry():
+            if self._queue.drop(batch):
+                self._accounts.dropped(tenants, reason)
 
     def _outbound(self, batch: Batch, terms: Terms) -> Outbound:
         body = batch.parts[0].body
@@ -124,9 +125,10 @@ class Courier:
             return True
         encode, batch.encode = batch.encode, None
         part, lost = encode()
-        if self._queue.replace(batch, part) and lost:
-            batch.items = None  # not all of them are there any more
-            self._accounts.dropped(lost, "encoding")
+        with self._accounts.entry():
+            if self._queue.replace(batch, part) and lost:
+                batch.items = None  # not all of them are there any more
+                self._accounts.dropped(lost, "encoding")
         if not part.tenants:
             self._queue.drop(batch)
         return bool(batch.parts)
@@ -149,13 +151,13 @@ class Courier:
         settled = bool(answers) and answers[-1].outcome.verdict in SETTLED
         for answer in answers:
             if answer.outcome.unconfirmed:
-                self._pool.mark_unconfirmed(answer.endpoint, part.items)
+                self._pool.judge.mark_unconfirmed(answer.endpoint, part.items)
             if answer.outcome.verdict in SETTLED:
                 self._settle(batch, part, answer)
             elif answer.outcome.verdict is not Verdict.CANCELLED:
                 self._note_failure(answer, this_round, cut_short=left < answer.endpoint.endpoint.timeout)
-            elif settled:
-                self._pool.mark_overtaken(answer.endpoint, self._signal)
+            elif settled and answer.endpoint is endpoint:
+                self._pool.judge.mark_overtaken(answer.endpoint, self._signal)
 
     def _note_failure(self, answer: Answer, this_round: _Round, *, cut_short: bool) -> None:
         endpoint, outcome = answer
@@ -164,7 +166,7 @@ class Courier:
         this_round.all_answered = this_round.all_answered and answered
         if cut_short and outcome.code in ("timeout", "DEADLINE_EXCEEDED") and not outcome.answered:
             return  # it was the batch that ran out of time
-        self._pool.mark_failed(endpoint, outcome, self._signal)
+        self._pool.judge.mark_failed(endpoint, outcome, self._signal)
         self._log.warning(
             f"failover {endpoint.endpoint.label} {outcome.code}",
             "failover: %s did not take %s: %s %s",
@@ -178,9 +180,10 @@ class Courier:
         """Accounts for an answer that is the end of a part of the batch."""
         endpoint, outcome = answer
         if outcome.verdict is Verdict.DELIVERED:
-            self._pool.mark_delivered(endpoint, outcome, part.items)
-            if self._queue.settle(batch):
-                self._accounts.delivered(part.tenants, outcome.rejected)
+            self._pool.judge.mark_delivered(endpoint, outcome, part.items)
+            with self._accounts.entry():
+                if self._queue.settle(batch):
+                    self._accounts.delivered(part.tenants, outcome.rejected)
             if outcome.message or outcome.rejected:
                 self._log.warning(
                     f"failover {endpoint.endpoint.label} partial",
@@ -191,11 +194,13 @@ class Courier:
                 )
             return
         halves = halves_of(self._signal, part) if outcome.reason == TOO_LARGE else []
-        self._pool.mark_refused(endpoint, outcome, 0 if halves else part.items)
+        self._pool.judge.mark_refused(endpoint, outcome, 0 if halves else part.items)
         if halves:
             self._queue.split(batch, halves)
-        elif self._queue.settle(batch):
-            self._accounts.dropped(part.tenants, outcome.reason)
+            return
+        with self._accounts.entry():
+            if self._queue.settle(batch):
+                self._accounts.dropped(part.tenants, outcome.reason)
 
     def _set_aside(self, batch: Batch, terms: Terms, this_round: _Round, left: float) -> bool:
         """What to do with a batch that nobody took; whether the queue has it again, or has lost it."""
@@ -208,12 +213,14 @@ class Courier:
             # Others may go where this one may not: it must not hold them up.
             if not self._pool.permits(outbound):
                 self._residency.tell(batch.tenants)
-            self._accounts.lost(self._queue.park(batch, terms, pause))
+            with self._accounts.entry():
+                self._accounts.lost(self._queue.park(batch, terms, pause))
             return True
-        lost = self._queue.give_back(batch)
-        if lost is not None:
-            self._accounts.lost(lost)
-            return True
+        with self._accounts.entry():
+            lost = self._queue.give_back(batch)
+            if lost is not None:
+                self._accounts.lost(lost)
+                return True
         self._changed.wait(pause)
         self._changed.clear()
         return False

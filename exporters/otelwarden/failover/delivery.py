@@ -103,11 +103,12 @@ class Delivery:
             False after `shutdown`, when the batch is dropped.
         """
         tenants = batch.tenants
-        lost = self._queue.put(batch)
-        if lost is None:
-            self.accounts.dropped(tenants, "shutdown")
-            return False
-        self.accounts.lost(lost)
+        with self.accounts.entry():
+            lost = self._queue.put(batch)
+            if lost is None:
+                self.accounts.dropped(tenants, "shutdown")
+                return False
+            self.accounts.lost(lost)
         if self._live is None:
             self._start_threads()
         if self._queue.must_replay:
@@ -158,14 +159,15 @@ class Delivery:
 
     def flush(self, deadline: Deadline) -> bool:
         """Waits until everything accepted so far is delivered or dropped; whether it was in time."""
-        return self._queue.wait_for_all(deadline) and self._pool.flush(self._signal, deadline)
+        settled = self._queue.wait_for_all(deadline) and self.accounts.settle_up(deadline)
+        return settled and self._pool.flush(self._signal, deadline)
 
     def replay(self, deadline: Deadline) -> bool:
         """Delivers what dead processes left in the spool; whether all of it was settled in time."""
         if self.spool is None or not isinstance(self._queue, SpoolQueue):
             return True
         self.spool.take_over()
-        return self._queue.wait_until_empty(deadline)
+        return self._queue.wait_until_empty(deadline) and self.accounts.settle_up(deadline)
 
     def shutdown(self, deadline: Deadline) -> None:
         """Delivers what is left for as long as it moves, then drops the rest, or leaves it in the spool."""
@@ -180,6 +182,7 @@ class Delivery:
         self._wake.set()
         self._queue.wait_until_nothing_is_under_way(Deadline(_LAST_WORDS))
         self.accounts.lost(self._queue.drain())
+        self.accounts.settle_up(Deadline(_LAST_WORDS))
         if self.spool is not None:
             self.spool.close()
         self._pool.detach(self._listener)

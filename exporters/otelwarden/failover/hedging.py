@@ -103,7 +103,7 @@ class _Race:
                 self._pool.give_up()
                 return
             self._running[second] = cancellation
-        self._pool.mark_hedged()
+        self._pool.judge.mark_hedged()
         self._attempt(second, cancellation)
 
     def _attempt(self, endpoint: PooledEndpoint, cancellation: Cancellation) -> None:

@@ -9,7 +9,7 @@ from otelwarden.core import ErrorCount, run_in_child_after_fork, suppress_instru
 from otelwarden.otlp import Cancellation
 
 if TYPE_CHECKING:
-    from otelwarden.failover.pool import EndpointPool
+    from otelwarden.failover.judge import Judge
 
 
 class HealthMonitor:
@@ -19,8 +19,8 @@ class HealthMonitor:
         interval: seconds between two rounds; None for no checks and no thread.
     """
 
-    def __init__(self, pool: EndpointPool, interval: float | None, errors: ErrorCount) -> None:
-        self._pool = pool
+    def __init__(self, judge: Judge, interval: float | None, errors: ErrorCount) -> None:
+        self._judge = judge
         self._interval = interval
         self._errors = errors
         self._start_over()
@@ -63,11 +63,11 @@ class HealthMonitor:
     def _run(self, interval: float, stopped: threading.Event, cancellation: Cancellation) -> None:
         suppress_instrumentation_in_this_thread()
         while not stopped.wait(interval):
-            for endpoint in self._pool.to_be_checked():
+            for endpoint in self._judge.to_be_checked():
                 if stopped.is_set():
                     return
                 try:
                     signal = endpoint.endpoint.capabilities[0]
-                    self._pool.mark_checked(endpoint, self._pool.ask(endpoint, signal, cancellation))
+                    self._judge.mark_checked(endpoint, self._judge.ask(endpoint, signal, cancellation))
                 except Exception as error:
                     self._errors.record("health_check", error)

@@ -63,6 +63,10 @@ class BatchQueue(Protocol):
         """Says that what was parked is worth another try."""
         ...
 
+    def wants_back(self, batch: Batch) -> bool:
+        """Whether a batch under way has to be put down, as another one is to be sent before it."""
+        ...
+
     def put_down(self, batch: Batch) -> None:
         """Returns a batch that was called off."""
         ...
@@ -221,6 +225,10 @@ class DeliveryQueue:
         with self._changed:
             self._parked.wake()
             self._changed.notify_all()
+
+    def wants_back(self, batch: Batch) -> bool:
+        """See `BatchQueue.wants_back`; nothing comes before what came first."""
+        return False
 
     def put_down(self, batch: Batch) -> None:
         """See `BatchQueue.put_down`."""

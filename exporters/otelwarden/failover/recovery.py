@@ -14,7 +14,7 @@ from otelwarden.otlp import Cancellation
 
 if TYPE_CHECKING:
     from otelwarden.failover.health import PooledEndpoint
-    from otelwarden.failover.pool import EndpointPool
+    from otelwarden.failover.judge import Judge
 
 PROBE_TIMEOUT: Final = 5.0
 """Seconds, unless a health check has a timeout; that of the endpoint where it is shorter."""
@@ -23,8 +23,8 @@ PROBE_TIMEOUT: Final = 5.0
 class Recovery:
     """Watches each endpoint that failed, in a thread of its own that ends when the endpoint is healthy again."""
 
-    def __init__(self, pool: EndpointPool) -> None:
-        self._pool = pool
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
         self._start_over()
         run_in_child_after_fork(self._start_over)
 
@@ -67,12 +67,12 @@ class Recovery:
     ) -> None:
         suppress_instrumentation_in_this_thread()
         try:
-            while (seconds := self._pool.seconds_until_probe(endpoint)) is not None:
+            while (seconds := self._judge.seconds_until_probe(endpoint)) is not None:
                 if stopped.wait(seconds):
                     return
-                if self._pool.seconds_until_probe(endpoint) != 0:
+                if self._judge.seconds_until_probe(endpoint) != 0:
                     continue  # it failed again meanwhile, or works again
-                self._pool.mark_probed(endpoint, self._pool.ask(endpoint, signal, cancellation))
+                self._judge.mark_probed(endpoint, self._judge.ask(endpoint, signal, cancellation))
         finally:
             self._forget(endpoint)
 

@@ -88,8 +88,7 @@ class SpoolQueue:
                 self._hold(batch, record.tenants)
                 if record.readable:
                     self._backlog.append(batch)
-            if self._in_order:
-                self._backlog = deque(sorted(self._backlog, key=lambda batch: batch.born_ns))
+            self._put_in_order()
             self._changed.notify_all()
             return []
 
@@ -282,12 +281,26 @@ class SpoolQueue:
             self._parked.wake()
             self._changed.notify_all()
 
+    def wants_back(self, batch: Batch) -> bool:
+        """See `BatchQueue.wants_back`; what a dead process left may be older than what is being tried."""
+        if not self._in_order:
+            return False
+        with self._changed:
+            return bool(self._backlog) and self._backlog[0].born_ns < batch.born_ns and batch.record is not None
+
+    def _put_in_order(self) -> None:
+        if self._in_order:
+            self._backlog = deque(sorted(self._backlog, key=lambda batch: batch.born_ns))
+
     def put_down(self, batch: Batch) -> None:
         """See `BatchQueue.put_down`."""
         with self._changed:
             self._parked.leave(batch)
             if self._under_way.pop(batch, None) is not None:
+                if self._tester is batch:
+                    self._tester = None
                 self._to_backlog(batch, first=True)
+                self._put_in_order()
                 self._changed.notify_all()
 
     @property
@@ -352,8 +365,8 @@ class SpoolQueue:
             self._changed.wait_for(lambda: not self._under_way, deadline.remaining)
 
     def wait_until_empty(self, deadline: Deadline) -> bool:
-        """Waits until everything that can be read, whoever left it, is settled; whether it was in time."""
+        """Waits until all that can be read and sent, whoever left it, is settled; whether it was in time."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: not (self._live or self._backlog or self._parked or self._under_way), deadline.remaining
+                lambda: not (self._live or self._backlog or self._under_way), deadline.remaining
             )

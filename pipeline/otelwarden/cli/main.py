@@ -21,6 +21,10 @@ COMMANDS: Final = (
     "audit",
     "spool",
     "tenants",
+    "scan",
+    "redact",
+    "reveal",
+    "erase",
 )
 """Each is a module beside this one, whose `add_commands` adds it; its `run` answers the exit code. Only the module of
 the command that is meant is imported: all of them take a second."""

@@ -160,6 +160,10 @@ class SubjectKeys(Protocol):
         """The 32 bytes of a key; None when it was destroyed or never was."""
         ...
 
+    def key_id(self, tenant: str, subject: str) -> str | None:
+        """Id of the key of a person's data; None when there is none. Makes none."""
+        ...
+
     def destroy(self, tenant: str, subject: str) -> str | None:
         """Destroys the key of a person's data for good.
 

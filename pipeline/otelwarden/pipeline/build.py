@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from opentelemetry.propagate import get_global_textmap
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
@@ -34,6 +35,7 @@ from otelwarden.core import (
     METRICS,
     TENANT_ATTRIBUTE,
     TRACES,
+    Classification,
     ConfigError,
     ContextResolver,
     FairBatchLogRecordProcessor,
@@ -53,6 +55,7 @@ from otelwarden.failover import (
     FailoverSpanExporter,
 )
 from otelwarden.pipeline.compliance import ProcessView, open_assessor, scanner_of, settle_trails
+from otelwarden.pipeline.destinations import DestinationLogRecordExporter, DestinationSpanExporter, bound_to
 from otelwarden.pipeline.handler import attach_handler
 from otelwarden.pipeline.settings import PipelineSettings, Settings
 from otelwarden.pipeline.warden import Parts
@@ -68,6 +71,7 @@ from otelwarden.quota import (
 from otelwarden.redaction import (
     LivePolicy,
     ProcessorArchive,
+    RedactionBaggagePropagator,
     RedactionConfig,
     RedactionLogRecordExporter,
     RedactionMetricReader,
@@ -171,12 +175,21 @@ class Builder:
             policy = config.live_policy(runtime=self._runtime)
             if isinstance(policy, LivePolicy):
                 self.parts.policies.append(policy)
+            options = config.options(runtime=self._runtime, exporters=exporters)
             self._made[name] = {
                 "policy": policy,
                 "on_error": config.on_error,
-                "options": config.options(runtime=self._runtime, exporters=exporters),
+                "options": options,
                 "runtime": self._runtime,
             }
+            if config.baggage.redact or config.baggage.drop:
+                self.parts.propagator = RedactionBaggagePropagator(
+                    get_global_textmap(),
+                    policy=policy if config.baggage.redact else None,
+                    drop=config.baggage.drop,
+                    runtime=self._runtime,
+                    options=options,
+                )
         arguments: dict[str, Any] = self._made[name]
         return arguments
 
@@ -218,6 +231,21 @@ class Builder:
         if name not in self._made and config.endpoints:
             self._made[name] = EndpointPool(config=config, runtime=self._runtime)
         return config, self._made.get(name)
+
+    def _bound(self, pipeline: PipelineSettings) -> list[tuple[Classification, FailoverConfig, EndpointPool]]:
+        """The classifications that are bound to some endpoints of the exporter, each with those alone."""
+        redaction = pipeline.processors.get("redaction")
+        if redaction is None:
+            return []
+        config: FailoverConfig = self._settings.components[pipeline.exporter]
+        found = []
+        for classification, names in self._settings.components[redaction].classification.destinations.items():
+            own = bound_to(config, classification, names)
+            key = f"{redaction} {classification} {pipeline.exporter}"
+            if key not in self._made:
+                self._made[key] = EndpointPool(config=own, runtime=self._runtime)
+            found.append((classification, own, self._made[key]))
+        return found
 
     def _keep(self, exporter: FailoverSpanExporter | FailoverLogRecordExporter | FailoverMetricExporter) -> None:
         if exporter.pool not in self.parts.pools:
@@ -266,6 +294,14 @@ class Builder:
         failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: SpanExporter = failover
+        bound = {
+            name: FailoverSpanExporter(config=own, pool=of, runtime=runtime, directory=self._directory())
+            for name, own, of in self._bound(pipeline)
+        }
+        if bound:
+            for each in bound.values():
+                self._keep(each)
+            exporter = DestinationSpanExporter(failover, bound)
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditSpanExporter(exporter, trail=trail, runtime=runtime)
         if (watch := self.parts.watch) is not None:
@@ -291,6 +327,14 @@ class Builder:
         failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: LogRecordExporter = failover
+        bound = {
+            name: FailoverLogRecordExporter(config=own, pool=of, runtime=runtime, directory=self._directory())
+            for name, own, of in self._bound(pipeline)
+        }
+        if bound:
+            for each in bound.values():
+                self._keep(each)
+            exporter = DestinationLogRecordExporter(failover, bound)
         if (trail := self._trail(pipeline)) is not None:
             exporter = AuditLogRecordExporter(exporter, trail=trail, runtime=runtime)
         if (watch := self.parts.watch) is not None:

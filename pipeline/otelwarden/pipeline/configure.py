@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from opentelemetry import _logs, metrics, trace
+from opentelemetry import _logs, metrics, propagate, trace
 
 from otelwarden.core import ConfigError, Deadline, Fault, global_providers_set
 from otelwarden.pipeline.build import Builder
@@ -80,4 +80,6 @@ def _set_global(warden: Warden) -> None:
         _logs.set_logger_provider(warden.logger_provider)
     if warden.meter_provider is not None:
         metrics.set_meter_provider(warden.meter_provider)
+    if warden.propagator is not None:
+        propagate.set_global_textmap(warden.propagator)
     keep_tenant_in_propagation()

@@ -6,7 +6,7 @@ Nothing is started, opened or written here, so a file can be judged without cons
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -168,6 +168,8 @@ class _Reader:
         tenants = self._document.get("tenants")
         components = {**self._components("processors"), **self._components("exporters")}
         self._check_archives(components)
+        pipelines = {signal: self._pipeline(signal, raw) for signal, raw in service["pipelines"].items()}
+        self._check_destinations(components, pipelines.values())
         return Settings(
             file=self._file,
             digest=digest_of(self._document),
@@ -177,7 +179,7 @@ class _Reader:
             logging_handler=service.get("logging_handler", True),
             logging_level=service.get("logging_level", "notset"),
             self_metrics=service.get("self_metrics", True),
-            pipelines={signal: self._pipeline(signal, raw) for signal, raw in service["pipelines"].items()},
+            pipelines=pipelines,
             compliance=self._compliance(),
         )
 
@@ -208,6 +210,21 @@ class _Reader:
                     if each.exporter is not None:
                         pointer = f"/processors/{name.replace('/', '~1')}/archives/{archive}/exporter"
                         self._check_reference(each.exporter, "exporters", pointer)
+
+    def _check_destinations(self, components: Mapping[str, Any], pipelines: Iterable[PipelineSettings]) -> None:
+        """Refuses destinations that an exporter behind the redaction does not have."""
+        for pipeline in pipelines:
+            name = pipeline.processors.get("redaction", "")
+            redaction, exporter = components.get(name), components.get(pipeline.exporter)
+            if redaction is None or exporter is None:
+                continue
+            labels = [endpoint.label for endpoint in exporter.endpoints]
+            pointer = f"/processors/{name.replace('/', '~1')}/classification/destinations"
+            for classification, names in redaction.classification.destinations.items():
+                for index, label in enumerate(names):
+                    if label not in labels:
+                        message, allowed = f"no endpoint of {pipeline.exporter} has this name", ", ".join(labels)
+                        self._fault(f"{pointer}/{classification}/{index}", message, label, allowed or "none is named")
 
     def _adopt(self, error: ConfigError, pointer: str) -> None:
         """Takes over what a component says of its block; faults in other files keep their place."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from opentelemetry.metrics import MeterProvider
+from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider as SdkMeterProvider
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -73,6 +74,7 @@ class Parts:
     assessor: Assessor | None = None
     archives: list[SpanProcessor | LogRecordProcessor | FailoverMetricExporter] = field(default_factory=list)
     policies: list[LivePolicy] = field(default_factory=list)
+    propagator: TextMapPropagator | None = None
 
 
 class Warden:
@@ -82,6 +84,7 @@ class Warden:
         settings: the configuration in force.
         runtime: what the stages share; observe it to hear of every decision.
         tenants: the registry; None when neither tenancy nor quota is configured.
+        propagator: redacts baggage that leaves, around the global propagator; None unless that is configured.
         tracer_provider: None when the configuration has no pipeline for traces; the other two likewise.
     """
 
@@ -92,6 +95,7 @@ class Warden:
         self.tracer_provider = parts.tracer_provider
         self.logger_provider = parts.logger_provider
         self.meter_provider = parts.meter_provider
+        self.propagator = parts.propagator
         self._parts = parts
         self._down = False
         atexit.register(self.shutdown)

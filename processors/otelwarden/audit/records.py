@@ -32,6 +32,7 @@ RARE_ACTIONS: Final = frozenset(
         "open",
         "close",
         "erase",
+        "reveal",
         "rotate",
     }
 )

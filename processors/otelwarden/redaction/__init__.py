@@ -17,6 +17,7 @@ from otelwarden.redaction.actions import (
     Replace,
 )
 from otelwarden.redaction.archives import FileArchive, ItemArchive, ProcessorArchive
+from otelwarden.redaction.baggage import RedactionBaggagePropagator
 from otelwarden.redaction.case import Finding, Redaction
 from otelwarden.redaction.catalogue import Detector, catalogue
 from otelwarden.redaction.classification import ClassificationConfig
@@ -80,6 +81,7 @@ __all__ = [
     "ProcessorArchive",
     "Pseudonymise",
     "Redaction",
+    "RedactionBaggagePropagator",
     "RedactionConfig",
     "RedactionLogRecordExporter",
     "RedactionLogRecordProcessor",

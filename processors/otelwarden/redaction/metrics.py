@@ -25,7 +25,7 @@ from otelwarden.redaction.evidence import COMPONENT
 from otelwarden.redaction.live import AnyPolicy, follow
 from otelwarden.redaction.points import merge_equal
 from otelwarden.redaction.policy import RedactionPolicy
-from otelwarden.redaction.stage import BLOCKED_ITEM, DEFAULT_OPTIONS, RedactionOptions, Workplace
+from otelwarden.redaction.stage import BLOCKED_ITEM, BOUND_POINT, DEFAULT_OPTIONS, RedactionOptions, Workplace
 
 
 class _Around(NamedTuple):
@@ -152,6 +152,8 @@ class MetricRedaction:
         self._evidence.of_item(redaction.counts, METRICS, "")
         if redaction.blocked:
             raise Unscannable(BLOCKED_ITEM.reason)
+        if self._work.is_bound(redaction.classification):
+            raise Unscannable(BOUND_POINT.reason)
         if not redaction.changes:
             return metric
         edits = redaction.edits
@@ -168,9 +170,14 @@ class MetricRedaction:
         fields = document.fields(point.attributes or {})
         exemplars = [(exemplar, document.fields(exemplar.filtered_attributes or {})) for exemplar in point.exemplars]
         redaction = self._redactor.redact(document, METRICS, tenant, _Point(point, around.scope.scope.name))
+        classification = self._work.class_of(redaction, around.resource.resource, around.scope.scope, "")
+        if redaction is not None:
+            self._evidence.of_item(redaction.counts, METRICS, tenant)
+        if self._work.is_bound(classification):
+            # A collection leaves as a whole, and the rest of it may go where this must not.
+            return BOUND_POINT
         if redaction is None:
             return point
-        self._evidence.of_item(redaction.counts, METRICS, tenant)
         if redaction.archives:
             self._work.archive(around.alone(point), redaction)
         if redaction.blocked:

@@ -17,6 +17,7 @@ from otelwarden.redaction.policy import RedactionPolicy
 from otelwarden.redaction.redactor import MAX_VALUE_LENGTH, Redactor
 
 BLOCKED_ITEM: Final = Drop("blocked")
+BOUND_POINT: Final = Drop("bound_elsewhere")
 _MAX_EVIDENCE: Final = 64
 NOT_CLASSIFIED: Final = ClassificationConfig()
 
@@ -98,6 +99,10 @@ class Workplace:
     def _path(self, path: str) -> str:
         """A path without what was found in it."""
         return "(redacted key)" if self.redactor.keys.facts(path).hits else path
+
+    def is_bound(self, classification: Classification | None) -> bool:
+        """Whether data of a classification may go to some endpoints alone."""
+        return classification is not None and classification in self._options.classification.destinations
 
     def class_of(self, redaction: Redaction | None, resource: Any, scope: Any, tenant: str) -> Classification | None:
         """The classification of what is left in an item and around it; None unless it is asked for."""

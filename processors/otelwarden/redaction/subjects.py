@@ -87,15 +87,21 @@ class SubjectKeyDirectory:
             return None
         return self._opened(sealed, key_id)
 
+    def key_id(self, tenant: str, subject: str) -> str | None:
+        """Id of the key of a person's data; None when there is none."""
+        try:
+            return (self._index / self._name(tenant, subject)).read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return None
+
     def destroy(self, tenant: str, subject: str) -> str | None:
         """Destroys the key of a person's data for good; the id of the key, None when there was none."""
         name = self._name(tenant, subject)
         entry = self._index / name
         with self._lock:
             self._remembered.pop(name, None)
-            try:
-                key_id = entry.read_text(encoding="ascii").strip()
-            except FileNotFoundError:
+            key_id = self.key_id(tenant, subject)
+            if key_id is None:
                 return None
             # The key first: an index that leads nowhere is made anew, a key that no index names would stay.
             self._wipe(self._keys / key_id)

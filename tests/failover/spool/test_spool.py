@@ -6,6 +6,7 @@ import base64
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,13 @@ def test_every_policy_keeps_what_was_appended(open_spool: OpenSpool, fsync: str)
     after = open_spool().take_over()
     assert after.bodies == [bytes([number]) * 5_000 for number in range(30)]
     assert set(rig.runtime.error_counts()["failover"]) == {"append:OSError"}
+
+
+def test_it_is_foreseen_when_a_spool_is_full(open_spool: Callable[..., Rig]) -> None:
+    rig = open_spool(max_bytes=1 << 20)
+    assert rig.spool.stats().seconds_until_full is None
+    rig.append(bytes(10_000))
+    stats = replace(rig.spool.stats(), oldest_age=2.0)
+    growth = stats.bytes / 2.0
+    assert stats.seconds_until_full == pytest.approx(((1 << 20) - stats.bytes) / growth)
+    assert replace(stats, bytes=2 << 20).seconds_until_full == 0

@@ -45,6 +45,16 @@ class SpoolStats:
     unreadable: int
     """Batches that are kept though their key is not known."""
 
+    @property
+    def seconds_until_full(self) -> float | None:
+        """A forecast: when the oldest will be dropped, if what waits goes on growing as it has since the oldest of it.
+
+        As if the other signals and processes of the directory had nothing there; None while nothing waits.
+        """
+        if not self.bytes or not self.oldest_age:
+            return None
+        return max(0, self.capacity - self.bytes) / (self.bytes / self.oldest_age)
+
 
 class Appended(NamedTuple):
     """What became of an append."""
