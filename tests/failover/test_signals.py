@@ -229,6 +229,28 @@ def test_through_a_real_agent_that_is_killed(agents: list[Any], pair: list[Fault
     assert (balance.unaccounted, balance.dropped) == (0, {})
 
 
+def test_through_a_real_agent_that_freezes(agents: list[Any], pair: list[FaultyReceiver], protocol: str) -> None:
+    endpoints = [
+        Endpoint(url=f"http://127.0.0.1:{grpc if protocol == 'grpc' else http}", protocol=protocol, timeout=0.5)  # type: ignore[arg-type]
+        for _, grpc, http in agents
+    ]
+    application = Application(endpoints)
+    application.work()
+    application.flush()
+    frozen = agents[0][0]
+    frozen.send_signal(signals.SIGSTOP)
+    for _ in range(5):
+        application.work()
+        application.flush()
+    pair[0].wait_for(lambda receiver: len(receiver.spans()) >= 5 and len(receiver.log_records()) >= 5)
+    frozen.send_signal(signals.SIGCONT)
+    pair[0].wait_for(lambda receiver: len(receiver.spans()) >= 6 and len(receiver.log_records()) >= 6)
+    application.shutdown()
+    assert [event.action for event in application.events.events].count("failover") == 1
+    balance = total(application.runtime.balances(), "failover")
+    assert (balance.unaccounted, balance.dropped) == (0, {})
+
+
 def test_failed_attempts_are_logged_once_a_period(pair: list[FaultyReceiver], caplog: Any) -> None:
     """Log lines of our own while an endpoint is down must not become telemetry that goes to it without end."""
     application = Application([Endpoint(url=pair[0].grpc_endpoint)])

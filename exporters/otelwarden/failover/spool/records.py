@@ -161,7 +161,7 @@ def read_body(data: Data, offset: int, header: Header, *, salt: int) -> bytes | 
     """The body of the record at `offset`; None when it is not what was written."""
     start = offset + HEADER_SIZE + header.meta_size
     body = data[start : start + header.body_size]
-    return body if len(body) == header.body_size and checksum(body, salt) == header.body_crc else None
+    return body if len(body) == header.body_size and zlib.crc32(body, salt) == header.body_crc else None
 
 
 def scan(data: Data, *, salt: int, bodies: bool = True) -> Iterator[Found]:
