@@ -133,8 +133,11 @@ def main() -> None:
     options.add_argument("--misses", action="store_true", help="print the texts that were missed or mistaken as well")
     options.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     arguments = options.parse_args()
-    with arguments.cases.open(encoding="utf-8") as file:
-        scores = judge(cases_of(file), arguments.confidence)
+    try:
+        with arguments.cases.open(encoding="utf-8") as file:
+            scores = judge(cases_of(file), arguments.confidence)
+    except OSError as error:
+        sys.exit(f"{arguments.cases} cannot be read: {error.strerror}")
     totals = families(scores)
     rows = [score.row(name) for name, score in sorted(scores.items())]
     if arguments.json:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-STAGES: Final = ("sampler", "tenancy", "quota", "batch", "redaction", "audit", "failover")
+STAGES: Final = ("sampler", "tenancy", "quota", "batch", "redaction", "compliance", "audit", "failover")
 """In the order in which items pass them; metrics have neither sampler nor batch."""
 
 REJECTING: Final = ("tenancy",)

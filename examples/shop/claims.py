@@ -62,12 +62,14 @@ class Failover:
         ]
 
 
-def no_canary_left(sent: Sent, receivers: Sequence[FaultyReceiver], trail: Path) -> Claim:
-    """No personal data left the process, by the wire or by the audit trail."""
+def no_canary_left(sent: Sent, receivers: Sequence[FaultyReceiver], *kept: Path) -> Claim:
+    """No personal data left the process, by the wire, by the audit trail, or by what compliance keeps."""
     data = [wire_bytes(receiver) for receiver in receivers]
-    leaked = find_canaries(b"\n".join(data), sent) + find_canaries(file_bytes(trail), sent)
+    leaked = find_canaries(b"\n".join(data), sent)
+    for path in kept:
+        leaked += find_canaries(file_bytes(path), sent)
     size = sum(map(len, data)) / 1e6
-    text = f"none of {sent.pieces:,} pieces of personal data is in the {size:.1f} MB on the wire, or in the trail"
+    text = f"none of {sent.pieces:,} pieces of personal data is in the {size:.1f} MB on the wire, in trail or report"
     if not sent.canaries:
         return Claim(text, "no personal data was sent, so nothing was tried")
     if not leaked:

@@ -26,6 +26,7 @@ import claims
 import view
 from accounts import Accounts, Snapshot
 from claims import Claim, Failover
+from compliance import Compliance
 from evidence import Evidence, some_texts
 from load import VISITORS, Load, Sent
 from processes import HERE, Service
@@ -72,6 +73,7 @@ class Demo:
                 self.receivers["secondary"].http_endpoint: ("secondary", "OTLP/HTTP"),
             }
             environment = dict(zip(("OTLP_PRIMARY", "OTLP_SECONDARY"), self._names, strict=True))
+            self.environment = {**environment, "SHOP_DATA": str(self.data)}
             payments = stack.enter_context(self._start("payments", environment))
             shop = stack.enter_context(self._start("shop", {**environment, "PAYMENTS_URL": payments.url}))
             self.services = (shop, payments)
@@ -175,8 +177,9 @@ class Demo:
             held = Evidence(receivers, sent)
             self.failover.measure(snapshots, self.receivers["secondary"])
             verdict = verify(self.data / "audit", against=self.data / "witness.txt")
+            compliance = Compliance(self.config, environment=self.environment, page=self.data / "compliance.html")
             found = [
-                claims.no_canary_left(sent, receivers, self.data / "audit"),
+                claims.no_canary_left(sent, receivers, *self._evidence()),
                 claims.right_tenants(held),
                 claims.noisy_and_quiet(accounts),
                 claims.nothing_unexplained(accounts),
@@ -185,6 +188,7 @@ class Demo:
                 claims.trail_is_sound(verdict),
             ]
         self._print_report(sent, accounts, held, verdict, snapshots, found)
+        self._print_compliance(compliance)
         faults = [claim.fault for claim in found if claim.fault]
         self.console.print()
         if faults:
@@ -194,6 +198,21 @@ class Demo:
         self.console.print(Text("  Every claim holds.", "bold green"))
         self.console.print()
         return 0
+
+    def _evidence(self) -> list[Path]:
+        """Where the services and the assessment keep what they saw."""
+        return [self.data / "audit", self.data / "compliance", self.data / "compliance.html"]
+
+    def _print_compliance(self, compliance: Compliance) -> None:
+        show = self.console.print
+        show(view.heading("Compliance"))
+        show(view.scores(compliance.assessment))
+        show()
+        for line in compliance.advice():
+            show(f"  {line}")
+        show()
+        show("  The page, for a browser or a printer:")
+        show(f"  {compliance.page}", style="bold", soft_wrap=True)
 
     def _print_report(
         self,

@@ -97,7 +97,9 @@ def wire_bytes(receiver: FaultyReceiver) -> bytes:
 
 
 def file_bytes(directory: Path) -> bytes:
-    """Everything in the files of a directory."""
+    """Everything in a file, or in the files of a directory."""
+    if directory.is_file():
+        return directory.read_bytes()
     return b"\n".join(path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file())
 
 

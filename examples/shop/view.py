@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from otelwarden.audit import Status, Verdict
+from otelwarden.compliance import Assessment, Result
 
 WIDTH: Final = 100
 COLOURS: Final = {"healthy": "green", "unknown": "dim", "degraded": "yellow", "unhealthy": "red"}
@@ -255,6 +256,31 @@ def checks(found: Sequence[Claim]) -> Table:
     for text, fault in found:
         verdict = Text("  FAILED", "bold red") if fault else Text("  holds ", "bold green")
         table.add_row(verdict, Text(text) + Text(f"\n{fault}" if fault else "", "red"))
+    return table
+
+
+def scores(assessment: Assessment) -> Table:
+    """What is met of each framework."""
+    table = _table(
+        ("  framework", "left"),
+        ("score", "right"),
+        ("", "left"),
+        *((name, "right") for name in ("met", "not met", "no evidence", "needs a word")),
+    )
+    for each in assessment.frameworks:
+        score = each.score or 0.0
+        style = "green" if score >= 90 else "yellow" if score >= 60 else "red"
+        full = int(score / 5)
+        lacking = each.count(Result.INSUFFICIENT) - each.unattended
+        table.add_row(
+            Text(f"  {each.framework.title}", "bold"),
+            Text(f"{score:.1f} %", style),
+            Text("█" * full, style) + Text("░" * (20 - full), "dim"),
+            _number(each.count(Result.PASS) + each.count(Result.WARN)),
+            _number(each.count(Result.FAIL) + each.count(Result.ERROR), "red"),
+            _number(lacking, "blue"),
+            _number(each.unattended),
+        )
     return table
 
 

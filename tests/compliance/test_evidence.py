@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,3 +149,32 @@ def test_the_same_evidence_gives_the_same_digest(service: Service) -> None:
     assert assess(later, assessor.frameworks, assessor.checks, id="a-3").digest == again[0].digest
     other = dataclasses.replace(evidence, trails=())
     assert assess(other, assessor.frameworks, assessor.checks, id="a-4").digest != again[0].digest
+
+
+def test_checks_of_others_are_found(tmp_path: Path) -> None:
+    """A distribution that is really installed, as far as Python knows: a folder with metadata on the path."""
+    (tmp_path / "house.py").write_text(
+        "from otelwarden.compliance import Check, Outcome, Result\n"
+        "def judge(evidence, parameters):\n"
+        "    return Outcome(result=Result.PASS, message='fine')\n"
+        "ONE = Check(id='house.one', title='One', source='history', advice='-', judge=judge)\n"
+        "def more():\n"
+        "    make = lambda n: Check(id=f'house.{n}', title=n, source='trail', advice='-', judge=judge)\n"
+        "    return map(make, ('two', 'three'))\n"
+    )
+    metadata = tmp_path / "house-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: house\nVersion: 1.0\n")
+    entries = "[otelwarden.compliance.checks]\none = house:ONE\nmore = house:more\n"
+    (metadata / "entry_points.txt").write_text(entries)
+    script = "from otelwarden.compliance import all_checks; print(sorted(c for c in all_checks() if c[:5] == 'house'))"
+
+    def run() -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+
+    assert run().stdout == "['house.one', 'house.three', 'house.two']\n"
+    (metadata / "entry_points.txt").write_text(entries + "again = house:ONE\n")
+    assert "two checks have this id" in run().stderr
+    (metadata / "entry_points.txt").write_text(entries + "bad = house:nothing\n")
+    assert "cannot be loaded: AttributeError" in run().stderr

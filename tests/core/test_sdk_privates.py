@@ -284,3 +284,15 @@ def test_the_limit_on_series_is_raised_where_there_is_one() -> None:
     data = reader.get_metrics_data()
     assert data is not None
     assert len(data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points) == 2100
+
+
+def test_the_short_ways_lead_to_the_same() -> None:
+    assert _sdk.current_context() is context.get_current()
+    attached = context.attach(context.set_value("key", 1))
+    assert _sdk.current_context() is context.get_current()
+    context.detach(attached)
+    span = TracerProvider().get_tracer("tests").start_span("work")
+    span_context: Any = _sdk.span_context_of(span)  # type: ignore[arg-type]
+    assert span_context is span.get_span_context()
+    assert span_context[_sdk.SPAN_ID] == span.get_span_context().span_id
+    assert span_context[_sdk.TRACE_FLAGS] is span.get_span_context().trace_flags

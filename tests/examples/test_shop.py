@@ -53,6 +53,10 @@ def test_demo_holds_what_it_shows(tmp_path: Path) -> None:
     assert "shop-cards" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 100
     assert verify(tmp_path / "data" / "audit", against=tmp_path / "data" / "witness.txt").ok
+    page = tmp_path / "data" / "compliance.html"
+    assert str(page) in done.stdout
+    assert "PCI DSS" in done.stdout
+    assert "Compliance of telemetry" in page.read_text(encoding="utf-8")
 
 
 def test_demo_lives_in_a_terminal(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from otelwarden.audit import AuditConfig
+from otelwarden.compliance import ComplianceConfig
 from otelwarden.core import BatchConfig, parse_bytes, parse_duration
 from otelwarden.failover import FailoverConfig
 from otelwarden.quota import QuotaConfig
@@ -22,6 +23,7 @@ CONFIGS: list[tuple[str, Any]] = [
     ("audit", AuditConfig),
     ("failover", FailoverConfig),
     ("batch", BatchConfig),
+    ("compliance", ComplianceConfig),
 ]
 
 

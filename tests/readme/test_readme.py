@@ -66,8 +66,10 @@ def test_the_commands(tmp_path: Path) -> None:
             line, shell=True, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PATH": path}
         )
         codes[" ".join(line.split()[:2])] = run.returncode
-    # There is no trail yet, and nothing is no evidence.
-    assert codes == {"otelwarden validate": 0, "otelwarden schema": 0, "otelwarden audit": 1, "otelwarden spool": 0}
+    # Nothing has run yet: there is no trail, and nothing is no evidence.
+    expected = {"validate": 0, "schema": 0, "audit": 1, "spool": 0, "assess": 1, "report": 0}
+    assert codes == {f"otelwarden {command}": code for command, code in expected.items()}
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert (tmp_path / "otelwarden.schema.json").read_text(encoding="utf-8").startswith("{")
 
 

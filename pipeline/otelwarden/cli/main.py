@@ -20,6 +20,7 @@ COMMANDS: Final = (
     "schema",
     "audit",
     "spool",
+    "tenants",
     "scan",
     "redact",
     "reveal",

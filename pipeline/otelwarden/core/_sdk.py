@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from opentelemetry import _logs, metrics, trace
+from opentelemetry import context as context_api
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.baggage import _BAGGAGE_KEY
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, get_current, get_value, set_value
+from opentelemetry.context.context import Context
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.metrics._internal import _ProxyMeterProvider
 from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
@@ -40,6 +44,25 @@ BAGGAGE_KEY: Final = _BAGGAGE_KEY
 
 SPAN_KEY: Final = _SPAN_KEY
 """Key of the current span in a context; the public function around it costs five times as much."""
+
+
+_runtime_context: Any = context_api._RUNTIME_CONTEXT
+
+current_context: Final[Callable[[], Context]] = (
+    _runtime_context._current_context.get
+    if type(_runtime_context) is ContextVarsRuntimeContext
+    else context_api.get_current
+)
+"""`opentelemetry.context.get_current` without its two frames, which cost 0.1 us for every span."""
+
+span_context_of: Final[Callable[[ReadableSpan], trace.SpanContext]] = attrgetter("_context")
+"""`ReadableSpan.context` without its frame; a `SpanContext` is a tuple, see the places below."""
+
+SPAN_ID: Final = 1
+"""Place of the span id in a `SpanContext`; its property costs twice as much."""
+
+TRACE_FLAGS: Final = 3
+"""Place of the trace flags, likewise."""
 
 
 def item_attributes(item: ReadableSpan | ReadableLogRecord | ReadWriteLogRecord) -> Mapping[str, Any]:

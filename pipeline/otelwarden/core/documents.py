@@ -14,9 +14,12 @@ import os
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.resolver import Resolver
 
 from otelwarden.core.errors import ConfigError, Fault
 from otelwarden.schemas import violations
@@ -31,7 +34,21 @@ MAX_ALIASES: Final = 64
 """Places in a file that may repeat what stands elsewhere in it."""
 
 
-class _Loader(yaml.SafeLoader):
+if TYPE_CHECKING or not yaml.__with_libyaml__:
+    _SafeLoader: TypeAlias = yaml.SafeLoader
+else:
+
+    class _SafeLoader(Composer, yaml.cyaml.CParser, SafeConstructor, Resolver):
+        """As `yaml.SafeLoader`, but libyaml finds the tokens, which takes most of the time."""
+
+        def __init__(self, text: str) -> None:
+            yaml.cyaml.CParser.__init__(self, text)
+            Composer.__init__(self)
+            SafeConstructor.__init__(self)
+            Resolver.__init__(self)
+
+
+class _Loader(_SafeLoader):
     """Safe YAML in which a key may stand once, and scalars may name variables of the environment."""
 
     environment: Mapping[str, str]

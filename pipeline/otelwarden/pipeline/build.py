@@ -118,7 +118,7 @@ class Builder:
             self._build_logs(pipelines[LOGS], resource)
         if self.parts.sdk_meter_provider is not None and self._settings.self_metrics:
             publish_self_metrics(self._runtime, self.parts.sdk_meter_provider)
-        self._build_assessor()
+        self._build_assessor(resource)
 
     # --- what the signals share
 
@@ -270,11 +270,17 @@ class Builder:
         )
         self.parts.watch = Watch(config, sample=self._sample, runtime=self._runtime)
 
-    def _build_assessor(self) -> None:
+    def _build_assessor(self, resource: Resource) -> None:
         config, watch, parts = self._settings.compliance, self.parts.watch, self.parts
         if config is None or watch is None:
             return
-        view = ProcessView(self._settings, self._runtime, sample=self._sample, pools=lambda: parts.pools)
+        view = ProcessView(
+            self._settings,
+            self._runtime,
+            sample=self._sample,
+            pools=lambda: parts.pools,
+            resource=resource.attributes,
+        )
         parts.assessor = open_assessor(
             self._settings,
             config,

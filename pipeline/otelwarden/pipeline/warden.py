@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics import MeterProvider as SdkMeterProvider
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from otelwarden.audit import AuditTrail, TrailStats
-from otelwarden.compliance import Assessment, Assessor, ReportFormat, Watch, render_report
+from otelwarden.compliance import Assessment, Assessor, Block, ReportFormat, Watch, render_report
 from otelwarden.core import Balance, ConfigError, Deadline, Decision, Fault, Runtime
 from otelwarden.failover import EndpointPool, EndpointStats, FailoverMetricExporter, Spool, SpoolStats
 from otelwarden.pipeline.handler import detach_handler
@@ -139,6 +139,12 @@ class Warden:
             ConfigError: compliance or a framework is not configured.
         """
         return self.compliance.assess(frameworks, actor=actor)
+
+    @property
+    def blocked(self) -> tuple[Block, ...]:
+        """What compliance holds back at the moment, under `inline: block`."""
+        watch = self._parts.watch
+        return watch.gate.blocks if watch is not None else ()
 
     def report(self, format: ReportFormat = "json") -> str:  # the word for it
         """The report of the latest assessment, which is made when there is none yet.

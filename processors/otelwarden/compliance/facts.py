@@ -137,6 +137,8 @@ class Snapshot:
     """Of the configuration it runs with."""
     taken_ns: int
     """Nanoseconds since the Unix epoch."""
+    resource: Mapping[str, str] = field(default_factory=dict)
+    """`service.name` and `deployment.environment.name` of its telemetry, where it has them."""
     balances: tuple[Balance, ...] = ()
     errors: Mapping[str, int] = field(default_factory=dict)
     """Component -> errors caught."""

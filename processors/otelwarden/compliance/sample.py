@@ -119,7 +119,7 @@ class Sample:
         with self._lock:
             look = _Look(self._time_ns())
             for signal, ring in self._rings.items():
-                while True:
+                for _ in range(len(ring)):  # what comes meanwhile is for the next look, which must come to an end
                     try:
                         item = ring.popleft()
                     except IndexError:

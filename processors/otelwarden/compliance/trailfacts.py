@@ -8,8 +8,10 @@ from typing import Final
 
 from otelwarden.core import SensitiveScanner, TrailReader, TrailRecord, TrailVerdict
 
-_MAX_TEXTS: Final = 65_536
-"""Different texts of a trail that are looked at for sensitive data, at most."""
+_MAX_KINDS: Final = 65_536
+"""Different texts of records that are told apart; beyond, reason, tenant and target are not."""
+
+_SCANNED_AT_ONCE: Final = 4096
 
 _REPAIRED: Final = frozenset({"failback", "endpoint_healthy"})
 
@@ -66,6 +68,8 @@ class _Pass:
         self._digests: dict[str, int] = {}
         self._latest = (0, "")
         self._texts: dict[str, int] = {}
+        self._entities: set[str] = set()
+        self._first_sensitive: int | None = None
         self._failed: dict[str, bool] = {}
         self._first_incomplete: int | None = None
         self._incomplete = 0
@@ -82,7 +86,10 @@ class _Pass:
             texts = record[2:12]
             kind = kinds.get(texts)
             if kind is None:
-                kind = kinds[texts] = [0, time_ns, record[0]]
+                self._note_texts(record)
+                if len(kinds) >= _MAX_KINDS:
+                    texts = (*texts[:5], "", "", texts[7], "", texts[9])
+                kind = kinds.setdefault(texts, [0, time_ns, record[0]])
             if record[4] == "failover" or record[5] == "open":
                 self._note_endpoint(record)
             kind[0] += record[12]
@@ -98,7 +105,7 @@ class _Pass:
             if time_ns > last_ns:
                 last_ns = time_ns
         decisions, exports = self._tell_apart(kinds)
-        entities, sequence = self._sensitive()
+        self._scan()
         return TrailFacts(
             name=name,
             verdict=verdict,
@@ -112,8 +119,8 @@ class _Pass:
             incomplete=self._incomplete,
             first_incomplete=self._first_incomplete,
             backwards_ns=backwards,
-            sensitive=entities,
-            sensitive_sequence=sequence,
+            sensitive=tuple(sorted(self._entities)),
+            sensitive_sequence=self._first_sensitive,
             unresolved=tuple(sorted(target for target, failed in self._failed.items() if failed)),
         )
 
@@ -137,8 +144,8 @@ class _Pass:
     ) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
         decisions: dict[tuple[str, str], int] = {}
         exports: dict[tuple[str, str], int] = {}
-        for texts, (count, first_ns, sequence) in kinds.items():
-            _, actor, component, action, _, reason, tenant, signal, target, config = texts
+        for texts, (count, first_ns, _) in kinds.items():
+            _, _, component, action, _, reason, _, signal, _, config = texts
             decisions[component, action] = decisions.get((component, action), 0) + count
             if component == "audit" and action == "export":
                 exports[signal, reason] = exports.get((signal, reason), 0) + count
@@ -148,16 +155,24 @@ class _Pass:
                 self._digests[config] = first_ns if known is None else min(first_ns, known)
                 if action == "open" and (first_ns, config) > self._latest:
                     self._latest = (first_ns, config)
-            for text in (actor, reason, tenant, target):
-                if text not in self._texts and len(self._texts) < _MAX_TEXTS:
-                    self._texts[text] = sequence
         return decisions, exports
 
-    def _sensitive(self) -> tuple[tuple[str, ...], int | None]:
-        if self._scanner is None or not self._texts:
-            return (), None
-        texts = list(self._texts)
-        found = self._scanner.scan([("", text) for text in texts])
-        if not found:
-            return (), None
-        return tuple(sorted({each.entity for each in found})), min(self._texts[texts[each.field]] for each in found)
+    def _note_texts(self, record: TrailRecord) -> None:
+        """Keeps what may hold anything until it is looked at; component and action are names in code."""
+        if self._scanner is None:
+            return
+        for text in (record.actor, record.reason, record.tenant, record.target):
+            if text:
+                self._texts.setdefault(text, record.sequence)
+        if len(self._texts) >= _SCANNED_AT_ONCE:
+            self._scan()
+
+    def _scan(self) -> None:
+        texts, self._texts = list(self._texts.items()), {}
+        if self._scanner is None or not texts:
+            return
+        for found in self._scanner.scan([("", text) for text, _ in texts]):
+            sequence = texts[found.field][1]
+            self._entities.add(found.entity)
+            known = self._first_sensitive
+            self._first_sensitive = sequence if known is None else min(known, sequence)

@@ -10,7 +10,7 @@ from otelwarden.core import SYSTEM_CLOCK, Clock, ConfigError, Fault, Runtime
 from otelwarden.quota.budget import BudgetMeter
 from otelwarden.quota.gcra import GcraMeter
 from otelwarden.quota.meters import BudgetLimit, Limit, Meter, MeterKey
-from otelwarden.quota.storeconfig import MEMORY, StoreConfig
+from otelwarden.quota.storeconfig import FILE, MEMORY, REDIS, StoreConfig
 
 ENTRY_POINTS: Final = "otelwarden_quota_store"
 """The group of entry points under which other packages bring stores: name -> `StoreFactory`."""
@@ -60,9 +60,17 @@ def open_store(config: StoreConfig, runtime: Runtime) -> Store:
     """
     if config.type == MEMORY:
         return MemoryStore(clock=runtime.clock)
+    if config.type == FILE:
+        from otelwarden.quota.filestore import FileStore
+
+        return FileStore(config, runtime=runtime)
+    if config.type == REDIS:
+        from otelwarden.quota.redisstore import RedisStore
+
+        return RedisStore(config, runtime=runtime)
     found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if config.type not in found:
-        allowed = ", ".join(sorted({MEMORY, *found}))
+        allowed = ", ".join(sorted({MEMORY, FILE, REDIS, *found}))
         raise ConfigError([Fault(pointer="/type", message="no such store", given=config.type, allowed=allowed)])
     try:
         return cast(StoreFactory, found[config.type].load())(config, runtime)

@@ -2,6 +2,7 @@
 
 from otelwarden.core import get_tenant, set_tenant, set_token, use_tenant, use_token
 from otelwarden.tenancy.config import QUARANTINED_ID, TenancyConfig
+from otelwarden.tenancy.entries import tenant_to_mapping
 from otelwarden.tenancy.errors import (
     DuplicateTenantError,
     InvalidTenantIdError,
@@ -56,6 +57,7 @@ __all__ = [
     "read_keys",
     "set_tenant",
     "set_token",
+    "tenant_to_mapping",
     "trusted_header",
     "use_tenant",
     "use_token",

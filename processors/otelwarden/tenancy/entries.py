@@ -30,6 +30,7 @@ class TenantsReader:
     def __init__(self, file: str) -> None:
         self._file = file
         self._known: dict[str, tuple[bytes, Tenant]] = {}
+        self._shared: dict[str, TenantSettings] = {}
 
     def tenants(self, document: Any) -> dict[str, Tenant]:
         """The tenants by id, in the order of the file.
@@ -40,6 +41,7 @@ class TenantsReader:
         entries = document.get("tenants") if isinstance(document, dict) else None
         outside = {**document, "tenants": []} if isinstance(entries, list) else document
         faults = schema_faults(outside, _SCHEMA, file=self._file)
+        self._shared.clear()
         seen: dict[str, tuple[bytes, Tenant]] = {}
         first: dict[str, int] = {}
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
@@ -61,6 +63,7 @@ class TenantsReader:
         if faults:
             raise ConfigError(faults)
         self._known = seen
+        self._shared.clear()
         return {identifier: tenant for identifier, (_, tenant) in seen.items()}
 
     def _fault(self, index: int, message: str, given: object, allowed: str = "", key: str = "id") -> Fault:
@@ -81,7 +84,10 @@ class TenantsReader:
         if zone is not None and not _is_time_zone(zone):
             allowed = "an IANA name such as Europe/Berlin"
             return None, [self._fault(index, "no such time zone", zone, allowed, key="settings/time_zone")]
-        return tenant_from_mapping(plain), []
+        # Thousands of tenants have a few sets of settings between them, which take most of the memory.
+        settings = plain.get("settings")
+        shared = self._shared.setdefault(repr(settings), TenantSettings(**settings)) if settings else NO_SETTINGS
+        return tenant_from_mapping(plain, shared), []
 
     def _violations(self, entry: Any, index: int) -> list[Fault]:
         return [
@@ -136,8 +142,8 @@ def _is_time_zone(name: str) -> bool:
     return True
 
 
-def tenant_from_mapping(entry: Mapping[str, Any]) -> Tenant:
-    """The tenant that an entry describes, which must be valid."""
+def tenant_from_mapping(entry: Mapping[str, Any], settings: TenantSettings) -> Tenant:
+    """The tenant that an entry describes, which must be valid, with the settings made of what stands there."""
     return Tenant(
         id=entry["id"],
         name=entry["name"],
@@ -147,7 +153,7 @@ def tenant_from_mapping(entry: Mapping[str, Any]) -> Tenant:
         created_at=_moment(entry.get("created_at")),
         updated_at=_moment(entry.get("updated_at")),
         updated_by=entry.get("updated_by", ""),
-        settings=TenantSettings(**entry["settings"]) if entry.get("settings") else NO_SETTINGS,
+        settings=settings,
     )
 
 

@@ -109,7 +109,6 @@ class TenantRegistry(RegistryDirectory):
         """
         given = {"name": name, "domain": domain, "settings": settings}
         changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-        check_reason(reason)
         return self._replace(tenant_id, "update", reason, actor, changes)
 
     def suspend(self, tenant_id: str, reason: str, *, actor: str = "") -> Tenant:
@@ -148,6 +147,7 @@ class TenantRegistry(RegistryDirectory):
         return self._replace(tenant_id, VERBS[status], reason, actor, {"status": status, "status_reason": reason})
 
     def _replace(self, tenant_id: str, action: str, reason: str, actor: str, changes: Mapping[str, Any]) -> Tenant:
+        check_reason(reason, actor)
         with self._changing() as tenants:
             old = self._known(tenants, tenant_id)
             new = replace(old, **changes)

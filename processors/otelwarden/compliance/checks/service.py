@@ -9,15 +9,18 @@ from otelwarden.compliance.checks.check import Check
 from otelwarden.compliance.facts import Evidence
 from otelwarden.compliance.results import Outcome, Problem, judged
 
-_IDENTITY: Final = ("service.name", "deployment.environment.name")
+IDENTITY: Final = ("service.name", "deployment.environment.name")
+"""What telemetry must say of its origin."""
 _ENOUGH: Final = ("notset", "debug", "info", "warning")
 
 
 def _identified(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
+    # What a process has may come from its environment as well; the file alone is all there is without one.
+    resources = [snapshot.resource for snapshot in evidence.snapshots] or [evidence.configuration.resource]
     problems = [
         Problem(target=key, message=f"the resource has no `{key}`", pointer="/service/resource")
-        for key in _IDENTITY
-        if not evidence.configuration.resource.get(key)
+        for key in IDENTITY
+        if not all(resource.get(key) for resource in resources)
     ]
     return judged(problems, "telemetry says which service it is of, and in which environment")
 
