@@ -1,7 +1,8 @@
 """What encoding costs: batches of the SDK as OTLP bytes, by our encoder and by the public one, in one process.
 
 CPU time of one thread. Every round makes a new batch of values that nobody has seen, encodes it with both, in turns
-first, and compares the bytes: a run in which they differ prints no figure.
+first, and compares the bytes: a run in which they differ prints no figure. `export_us` is a whole export of spans over
+gRPC into a `rotel` agent, with all threads of the process, until the answer; beside it that of the OTLP exporter.
 
     python benchmarks/otlp_encode.py [--rounds 40] [--short] [--json]
 """
@@ -17,20 +18,24 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from _rotel import rotel
 from harness import Headline, parser, report
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs as public_logs
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics as public_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans as public_spans
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from otelwarden.core import Runtime
+from otelwarden.failover import FailoverSpanExporter
 from otelwarden.otlp import Encoded, encode_logs, encode_metrics, encode_spans
 
 BATCH = 512
@@ -167,6 +172,27 @@ def timed(encode: Callable[[], bytes]) -> tuple[float, bytes]:
     return (time.process_time_ns() - before) / BATCH / 1e3, body
 
 
+def exports(random: Random, rounds: int) -> tuple[float, float]:
+    """Median microseconds of CPU for a span from `export` to the answer: ours, and the OTLP exporter's."""
+    our_times, their_times = [], []
+    with rotel() as agent:
+        ours = FailoverSpanExporter([agent.grpc_endpoint], runtime=Runtime())
+        plain = OTLPSpanExporter(agent.grpc_endpoint, insecure=True)
+        for _ in range(rounds):
+            batch = spans(random)
+            gc.collect()
+            start = time.process_time_ns()
+            taken = ours.export(batch) is SpanExportResult.SUCCESS and ours.force_flush()
+            between = time.process_time_ns()
+            taken = plain.export(batch) is SpanExportResult.SUCCESS and taken
+            their_times.append((time.process_time_ns() - between) / BATCH / 1e3)
+            our_times.append((between - start) / BATCH / 1e3)
+            assert taken
+        ours.shutdown()
+        plain.shutdown()
+    return statistics.median(our_times), statistics.median(their_times)
+
+
 def main() -> None:
     """Measures the three signals in turns and reports."""
     options = parser(__doc__)
@@ -193,6 +219,9 @@ def main() -> None:
             name="encode_us.traces", value=measured[0].our_time, unit="us/span", target=16, better="lower", peer=peer
         )
     )
+    mine, theirs = exports(random, 5 if arguments.short else arguments.rounds)
+    peer = f"the OTLP gRPC exporter: {theirs:.1f}"
+    headline.append(Headline(name="export_us", value=mine, unit="us/span", target=18, better="lower", peer=peer))
     note = (
         "Microseconds of CPU for one item; the target in microseconds is for a machine where the public one takes 42."
     )
