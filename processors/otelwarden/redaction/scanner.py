@@ -15,7 +15,14 @@ from otelwarden.redaction.catalogue import Detector, words_of_key
 from otelwarden.redaction.encodings import GATE, WIDE_GATE, View, views
 from otelwarden.redaction.finder import Finder, Hit
 from otelwarden.redaction.joined import Joined, encode_text, join_texts
-from otelwarden.redaction.patterns import Gate, compile_pattern, find_by, is_characterwise, match_of_all
+from otelwarden.redaction.patterns import (
+    Gate,
+    begins_as_word,
+    compile_pattern,
+    find_by,
+    is_characterwise,
+    match_of_all,
+)
 from otelwarden.redaction.validators import secret_value
 
 ENCODED: Final = -1
@@ -48,16 +55,18 @@ class Scanner:
         self._has_low = any(finder.low for finder in self._finders)
         self._encoding = WIDE_GATE if any(not detector.catalogued for detector in self.detectors) else GATE
         self._encoded = find_by(compile_pattern(self._encoding))
-        gates: dict[tuple[bool, bool], list[tuple[int, str]]] = {(False, False): [(ENCODED, self._encoding)]}
+        gates: dict[tuple[bool, bool, bool], list[tuple[int, str]]] = {
+            (False, False, False): [(ENCODED, self._encoding)]
+        }
         for finder in self._finders:
             gate = finder.detector.gate_pattern
             if gate is not None:
                 characters = finder.characters or (not finder.detector.catalogued and is_characterwise(gate))
-                gates.setdefault((finder.anchored, characters), []).append((finder.number, gate))
-        compiled = {key: Gate(members, characters=key[1]) for key, members in gates.items()}
-        self._joined_gates = [gate for (anchored, _), gate in compiled.items() if not anchored]
-        self._text_gates = [gate for (anchored, _), gate in compiled.items() if anchored]
-        self._match_joined = match_of_all(self._joined_gates)
+                kind = (finder.anchored, characters, begins_as_word(gate))
+                gates.setdefault(kind, []).append((finder.number, gate))
+        compiled = {kind: Gate(members, characters=kind[1]) for kind, members in gates.items()}
+        self._match_joined = match_of_all([gate for (anchored, *_), gate in compiled.items() if not anchored])
+        self._text_gates = [gate for (anchored, *_), gate in compiled.items() if anchored]
         self.joined_match = None if self._text_gates else self._match_joined
         """Says in one call whether joined texts are clean; None when some texts must be looked at one by one."""
         self._check_samples()
