@@ -12,10 +12,12 @@ from otelwarden.redaction.actions import DELETED, NO_ITEM, NO_KEYS, ItemFacts, K
 from otelwarden.redaction.book import Book
 from otelwarden.redaction.case import Case, Redaction
 from otelwarden.redaction.document import Document
+from otelwarden.redaction.finder import Hit
+from otelwarden.redaction.joined import Joined, join_texts
 from otelwarden.redaction.keys import KeyFacts, KeyTable
 from otelwarden.redaction.policy import RedactionPolicy
 from otelwarden.redaction.rules import PLACES
-from otelwarden.redaction.scanner import Hit, Scanner, join_texts
+from otelwarden.redaction.scanner import Scanner
 
 MAX_VALUE_LENGTH: Final = 1 << 20
 """Characters of the longest value that is scanned, unless configured; 1 MiB of ASCII takes 2 ms."""
@@ -112,7 +114,7 @@ class Redactor:
         case = self._case(signal, tenant, item)
         found = _by_text(hits)
         for number in sorted(found.keys() | ruled.keys()):
-            data = joined.data[joined.starts[number] : joined.ends[number]]
+            data = joined.text(number)
             kind = document.kinds.get(number, "string")
             case.text(number, data, document.paths[number], kind, found.get(number, ()), ruled.get(number, ()))
         case.rename(document.names)
@@ -120,9 +122,8 @@ class Redactor:
 
     def redact_flat(
         self,
-        texts: Sequence[str],
+        joined: Joined,
         keys: Sequence[str],
-        data: bytes,
         candidates: Sequence[int],
         signal: Signal,
         tenant: str,
@@ -132,20 +133,18 @@ class Redactor:
         """As `redact`, for texts that stand under plain keys.
 
         Args:
-            data: the UTF-8 of the texts joined by the separator.
+            keys: the key of each text.
             candidates: what the scanner's `joined_match` said about them.
             attributes: the values themselves, where some are no texts.
         """
-        joined = join_texts(texts, data)
         hits = self.scanner.scan(joined, candidates)
         if not hits:
             return None
         case = self._case(signal, tenant, item)
         for number, found in _by_text(hits).items():
-            data = joined.data[joined.starts[number] : joined.ends[number]]
             key = keys[number]
             value = "" if attributes is None else attributes.get(key, "")
-            case.text(number, data, key, "string" if type(value) is str else "number", found, ())
+            case.text(number, joined.text(number), key, "string" if type(value) is str else "number", found, ())
         return case.result()
 
     def redact_text(self, text: str, signal: Signal = "logs", tenant: str = "", *, key: str = "") -> str:

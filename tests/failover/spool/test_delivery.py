@@ -40,6 +40,10 @@ class App:
     def account(self) -> Any:
         return total(self.runtime.balances(), "failover")
 
+    @property
+    def unconfirmed(self) -> int:
+        return sum(each.unconfirmed for each in self.exporter.pool.stats())
+
     def wait_until(self, condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + 10
         while not condition():
@@ -97,7 +101,10 @@ def test_an_outage_that_outlasts_the_process_loses_nothing(
         receiver.clear_fault()
     after = start()
     after.wait_until(lambda: after.account.forwarded == 20)
-    assert Counter(names(*pair)) == Counter(NUMBERS)
+    found = Counter(names(*pair))
+    assert set(found) == set(NUMBERS)
+    # On a machine that stands still for seconds an answer may come too late.
+    assert found.total() - 20 <= app.unconfirmed + after.unconfirmed
     assert (after.account.received, after.account.dropped) == (20, {})
 
 
