@@ -37,13 +37,13 @@ def worker(settings: dict[str, Any], seconds: float, rate: float) -> None:
     runtime = Runtime()
     config = QuotaConfig.from_mapping(settings)
     limiter = QuotaLimiter(config, store=open_store(config.store, runtime), runtime=runtime)
+    gc.collect()
+    gc.freeze()  # what the imports made is not collected inside a call
     print("ready", flush=True)
     sys.stdin.readline()
     passed: dict[int, int] = {}
     offered, slowest, slowest_cpu = 0, 0.0, 0.0
     began = time.monotonic()
-    gc.collect()
-    gc.freeze()  # what the imports made is not collected inside a call
     refuse, clock, cpu = limiter.refusal, time.monotonic, time.thread_time
     while (now := clock()) - began < seconds:
         for _ in range(min(int((now - began) * rate) + 1 - offered, 500)):
