@@ -7,11 +7,11 @@ pattern. Patterns that may depend on where a text begins have a gate of their ow
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from otelwarden.core import ConfigError, Fault
-from otelwarden.redaction.catalogue import Detector, words_of_key
+from otelwarden.redaction.catalogue import Detector, pattern_of_words, words_of_key
 from otelwarden.redaction.encodings import GATE, WIDE_GATE, View, views
 from otelwarden.redaction.finder import Finder, Hit
 from otelwarden.redaction.joined import Joined, encode_text, join_texts
@@ -20,6 +20,9 @@ from otelwarden.redaction.validators import secret_value
 
 ENCODED: Final = -1
 """Stands among the candidates for something encoded."""
+
+WORD: Final = -2
+"""Stands among the candidates for a context word, of whichever detector."""
 
 
 class _Any:
@@ -49,15 +52,22 @@ class Scanner:
         self._encoding = WIDE_GATE if any(not detector.catalogued for detector in self.detectors) else GATE
         self._encoded = find_by(compile_pattern(self._encoding))
         gates: dict[tuple[bool, bool], list[tuple[int, str]]] = {(False, False): [(ENCODED, self._encoding)]}
+        worded = [finder for finder in self._finders if finder.gated_by_words]
+        if worded:
+            words = dict.fromkeys(word for finder in worded for word in finder.detector.words)
+            gates[False, False].append((WORD, pattern_of_words(words)))
         for finder in self._finders:
             gate = finder.detector.gate_pattern
-            if gate is not None:
+            if gate is not None and not finder.gated_by_words:
                 characters = finder.characters or (not finder.detector.catalogued and is_characterwise(gate))
                 gates.setdefault((finder.anchored, characters), []).append((finder.number, gate))
         compiled = {key: Gate(members, characters=key[1]) for key, members in gates.items()}
-        self._joined_gates = [gate for (anchored, _), gate in compiled.items() if not anchored]
         self._text_gates = [gate for (anchored, _), gate in compiled.items() if anchored]
-        self._match_joined = match_of_all(self._joined_gates)
+        first = match_of_all([gate for (anchored, _), gate in compiled.items() if not anchored])
+        by_word = (
+            Gate([(f.number, f.detector.gate_pattern or "") for f in worded], characters=False) if worded else None
+        )
+        self._match_joined = first if by_word is None else _in_two_steps(first, by_word)
         self.joined_match = None if self._text_gates else self._match_joined
         """Says in one call whether joined texts are clean; None when some texts must be looked at one by one."""
         self._check_samples()
@@ -217,6 +227,24 @@ class Scanner:
         if key:
             self.scan_under_key(joined, 0, self.detectors_of_key(key), hits)
         return any(hit.detector == detector for hit in hits)
+
+
+def _in_two_steps(first: Callable[[bytes], list[int] | None], by_word: Gate) -> Callable[[bytes], list[int] | None]:
+    """A gate that asks which detectors a context word is of only where there is one.
+
+    In one automaton with all the others, the words of 125 detectors made a quarter more of the states that text which
+    was not seen before needs, and each of them dearer.
+    """
+    by_word = Gate([(finder.number, finder.detector.word_pattern or "") for finder in worded], characters=False)
+
+    def match(text: bytes) -> list[int] | None:
+        found = first(text)
+        if found is None or WORD not in found:
+            return found
+        found.remove(WORD)
+        return [*found, *(by_word.match(text) or ())] or None
+
+    return match
 
 
 def _from_view(hit: Hit, view: View, text: int) -> Hit:
