@@ -15,7 +15,14 @@ from otelwarden.redaction.catalogue import Detector, pattern_of_words, words_of_
 from otelwarden.redaction.encodings import GATE, WIDE_GATE, View, views
 from otelwarden.redaction.finder import Finder, Hit
 from otelwarden.redaction.joined import Joined, encode_text, join_texts
-from otelwarden.redaction.patterns import Gate, compile_pattern, find_by, is_characterwise, match_of_all
+from otelwarden.redaction.patterns import (
+    Gate,
+    begins_as_word,
+    compile_pattern,
+    find_by,
+    is_characterwise,
+    match_of_all,
+)
 from otelwarden.redaction.validators import secret_value
 
 ENCODED: Final = -1
@@ -51,23 +58,23 @@ class Scanner:
         self._has_low = any(finder.low for finder in self._finders)
         self._encoding = WIDE_GATE if any(not detector.catalogued for detector in self.detectors) else GATE
         self._encoded = find_by(compile_pattern(self._encoding))
-        gates: dict[tuple[bool, bool], list[tuple[int, str]]] = {(False, False): [(ENCODED, self._encoding)]}
         worded = [finder for finder in self._finders if finder.gated_by_words]
+        gates: dict[tuple[bool, bool, bool], list[tuple[int, str]]] = {
+            (False, False, False): [(ENCODED, self._encoding)]
+        }
         if worded:
             words = dict.fromkeys(word for finder in worded for word in finder.detector.words)
-            gates[False, False].append((WORD, pattern_of_words(words)))
+            gates[False, False, True] = [(WORD, pattern_of_words(words))]
         for finder in self._finders:
             gate = finder.detector.gate_pattern
             if gate is not None and not finder.gated_by_words:
                 characters = finder.characters or (not finder.detector.catalogued and is_characterwise(gate))
-                gates.setdefault((finder.anchored, characters), []).append((finder.number, gate))
-        compiled = {key: Gate(members, characters=key[1]) for key, members in gates.items()}
-        self._text_gates = [gate for (anchored, _), gate in compiled.items() if anchored]
-        first = match_of_all([gate for (anchored, _), gate in compiled.items() if not anchored])
-        by_word = (
-            Gate([(f.number, f.detector.gate_pattern or "") for f in worded], characters=False) if worded else None
-        )
-        self._match_joined = first if by_word is None else _in_two_steps(first, by_word)
+                kind = (finder.anchored, characters, begins_as_word(gate))
+                gates.setdefault(kind, []).append((finder.number, gate))
+        compiled = {kind: Gate(members, characters=kind[1]) for kind, members in gates.items()}
+        first = match_of_all([gate for (anchored, *_), gate in compiled.items() if not anchored])
+        self._match_joined = _in_two_steps(first, worded) if worded else first
+        self._text_gates = [gate for (anchored, *_), gate in compiled.items() if anchored]
         self.joined_match = None if self._text_gates else self._match_joined
         """Says in one call whether joined texts are clean; None when some texts must be looked at one by one."""
         self._check_samples()
@@ -229,7 +236,9 @@ class Scanner:
         return any(hit.detector == detector for hit in hits)
 
 
-def _in_two_steps(first: Callable[[bytes], list[int] | None], by_word: Gate) -> Callable[[bytes], list[int] | None]:
+def _in_two_steps(
+    first: Callable[[bytes], list[int] | None], worded: Sequence[Finder]
+) -> Callable[[bytes], list[int] | None]:
     """A gate that asks which detectors a context word is of only where there is one.
 
     In one automaton with all the others, the words of 125 detectors made a quarter more of the states that text which
