@@ -7,11 +7,11 @@ pattern. Patterns that may depend on where a text begins have a gate of their ow
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from otelwarden.core import ConfigError, Fault
-from otelwarden.redaction.catalogue import Detector, words_of_key
+from otelwarden.redaction.catalogue import Detector, pattern_of_words, words_of_key
 from otelwarden.redaction.encodings import GATE, WIDE_GATE, View, views
 from otelwarden.redaction.finder import Finder, Hit
 from otelwarden.redaction.joined import Joined, encode_text, join_texts
@@ -27,6 +27,9 @@ from otelwarden.redaction.validators import secret_value
 
 ENCODED: Final = -1
 """Stands among the candidates for something encoded."""
+
+WORD: Final = -2
+"""Stands among the candidates for a context word, of whichever detector."""
 
 
 class _Any:
@@ -55,17 +58,22 @@ class Scanner:
         self._has_low = any(finder.low for finder in self._finders)
         self._encoding = WIDE_GATE if any(not detector.catalogued for detector in self.detectors) else GATE
         self._encoded = find_by(compile_pattern(self._encoding))
+        worded = [finder for finder in self._finders if finder.gated_by_words]
         gates: dict[tuple[bool, bool, bool], list[tuple[int, str]]] = {
             (False, False, False): [(ENCODED, self._encoding)]
         }
+        if worded:
+            words = dict.fromkeys(word for finder in worded for word in finder.detector.words)
+            gates[False, False, True] = [(WORD, pattern_of_words(words))]
         for finder in self._finders:
             gate = finder.detector.gate_pattern
-            if gate is not None:
+            if gate is not None and not finder.gated_by_words:
                 characters = finder.characters or (not finder.detector.catalogued and is_characterwise(gate))
                 kind = (finder.anchored, characters, begins_as_word(gate))
                 gates.setdefault(kind, []).append((finder.number, gate))
         compiled = {kind: Gate(members, characters=kind[1]) for kind, members in gates.items()}
-        self._match_joined = match_of_all([gate for (anchored, *_), gate in compiled.items() if not anchored])
+        first = match_of_all([gate for (anchored, *_), gate in compiled.items() if not anchored])
+        self._match_joined = _in_two_steps(first, worded) if worded else first
         self._text_gates = [gate for (anchored, *_), gate in compiled.items() if anchored]
         self.joined_match = None if self._text_gates else self._match_joined
         """Says in one call whether joined texts are clean; None when some texts must be looked at one by one."""
@@ -226,6 +234,26 @@ class Scanner:
         if key:
             self.scan_under_key(joined, 0, self.detectors_of_key(key), hits)
         return any(hit.detector == detector for hit in hits)
+
+
+def _in_two_steps(
+    first: Callable[[bytes], list[int] | None], worded: Sequence[Finder]
+) -> Callable[[bytes], list[int] | None]:
+    """A gate that asks which detectors a context word is of only where there is one.
+
+    In one automaton with all the others, the words of 125 detectors made a quarter more of the states that text which
+    was not seen before needs, and each of them dearer.
+    """
+    by_word = Gate([(finder.number, finder.detector.word_pattern or "") for finder in worded], characters=False)
+
+    def match(text: bytes) -> list[int] | None:
+        found = first(text)
+        if found is None or WORD not in found:
+            return found
+        found.remove(WORD)
+        return [*found, *(by_word.match(text) or ())] or None
+
+    return match
 
 
 def _from_view(hit: Hit, view: View, text: int) -> Hit:
