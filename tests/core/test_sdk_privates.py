@@ -25,7 +25,7 @@ from opentelemetry.sdk.util import BoundedList
 from otelwarden.core import (
     FairBatchLogRecordProcessor,
     _sdk,
-    bare_attributes,
+    bare_spans,
     events_of,
     is_instrumentation_suppressed,
     item_attributes,
@@ -163,9 +163,12 @@ def test_a_bare_span_has_text_in_its_attributes_only(provider: TracerProvider) -
             span.set_status(trace.Status(trace.StatusCode.ERROR, "no"))
         span.end()
     tracer.start_span("a", context=trace.set_span_in_context(remote)).end()
-    assert [bare_attributes(span) for span in last.ended] == [{"key": 1}, None, None, None, None]
-    assert bare_attributes(ReadableSpan("by hand", trace.SpanContext(1, 2, False), attributes={"a": 1})) == {"a": 1}
-    assert bare_attributes(ReadableSpan("by hand")) is None
+    plain = last.ended[0]
+    items, envelopes = bare_spans(last.ended)
+    assert items == [(("a",), {"key": 1}), None, None, None, None]
+    assert envelopes == [(plain.resource, plain.instrumentation_scope)] * 5
+    by_hand = [ReadableSpan("b", trace.SpanContext(1, 2, False), attributes={"a": 1}), ReadableSpan("c")]
+    assert bare_spans(by_hand)[0] == [(("b",), {"a": 1}), None]
 
 
 def test_a_copy_with_other_attributes_shares_the_rest() -> None:

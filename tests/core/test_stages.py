@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -638,3 +638,56 @@ def test_a_state_set_by_a_transform_is_what_the_exporter_finds(provider: TracerP
     provider.force_flush()
     found = [state_of(span) for span in last.spans]
     assert [(s.tenant, s.classification) for s in found] == [("acme", "restricted")] * 2
+
+
+# --- transforms that look first
+
+
+class LooksAtNames:
+    """Sees the spans that are not plain."""
+
+    def __init__(self, *, blind: bool = False) -> None:
+        self.looked: list[int] = []
+        self.acted: list[str] = []
+        self._blind = blind
+
+    def __call__(self, span: ReadableSpan, state: ItemState) -> ReadableSpan | Drop:
+        return self.act(span, state, span.name)
+
+    def look(self, batch: Sequence[ReadableSpan], states: Sequence[ItemState]) -> dict[int, str]:
+        self.looked.append(len(states))
+        if self._blind:
+            raise ValueError("the text may quote telemetry")
+        return {number: span.name for number, span in enumerate(batch) if span.name != "plain"}
+
+    def act(self, span: ReadableSpan, state: ItemState, seen: str) -> ReadableSpan | Drop:
+        self.acted.append(seen)
+        if seen == "raise":
+            raise ValueError("the text may quote telemetry")
+        return REFUSED if seen == "bad" else copy_span(span, name=seen.upper())
+
+
+def test_what_a_look_does_not_name_passes_as_it_is(runtime: Runtime, balance: BalanceOf) -> None:
+    last, transform = RecordingSpanExporter(), LooksAtNames()
+    stage = SpanStageExporter(last, transform, component="c", on_error="drop", runtime=runtime)
+    batch = [copy_span(span, name=name) for span, name in zip(states(*"abbba"), NAMES, strict=True)]
+    assert stage.export(batch) is SpanExportResult.SUCCESS
+    assert [span.name for span in last.spans] == ["plain", "OTHER", "plain"]
+    assert last.spans[0] is batch[0]
+    assert (transform.looked, transform.acted) == ([5], ["bad", "other", "raise"])
+    assert (balance("c", "a").forwarded, balance("c", "b").forwarded) == (2, 1)
+    assert balance("c", "b").dropped == {"refused": 1, "error": 1}
+    assert balance("c", "b").unaccounted == 0
+
+
+def test_where_a_look_fails_each_item_is_asked_about(runtime: Runtime, balance: BalanceOf) -> None:
+    last, transform = RecordingSpanExporter(), LooksAtNames(blind=True)
+    stage = SpanStageExporter(last, transform, component="c", on_error="drop", runtime=runtime)
+    batch = [copy_span(span, name=name) for span, name in zip(states(*"aaaaa"), NAMES, strict=True)]
+    assert stage.export(batch) is SpanExportResult.SUCCESS
+    assert [span.name for span in last.spans] == ["PLAIN", "OTHER", "PLAIN"]
+    assert runtime.error_counts()["c"] == {"look:ValueError": 1, "transform:ValueError": 1}
+    assert balance("c", "a").unaccounted == 0
+
+
+NAMES = ("plain", "bad", "other", "raise", "plain")

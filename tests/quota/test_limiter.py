@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
+import tracemalloc
 
 import pytest
 
@@ -183,3 +184,18 @@ def test_a_forked_child_keeps_the_level_and_counts_from_zero(limiter):
     with os.fdopen(reading) as result:
         assert result.read() == repr(([], 2, [Usage("a", TRACES, 2, 198)]))
     assert admitted(limiter, "a") == 2
+
+
+def test_ten_thousand_tenants_take_less_than_a_kibibyte_each(runtime):
+    limits = TenantLimits(traces=SignalLimits(rate=10, burst=5))
+    limiter = QuotaLimiter(QuotaConfig(default=limits), runtime=runtime)
+    limiter.allow("first", TRACES)
+    names = [f"t{number}" for number in range(10_000)]
+    tracemalloc.start()
+    try:
+        for name in names:
+            limiter.allow(name, TRACES)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken / len(names) < 1024

@@ -14,7 +14,7 @@ README = (Path(otelwarden.quota.__file__).parent / "README.md").read_text()
 def test_the_yaml_is_valid():
     (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     config = QuotaConfig.from_mapping(yaml.safe_load(text)["processors"]["quota"])
-    assert config.default.traces == SignalLimits(rate=500, burst=2000)
+    assert config.default.traces == SignalLimits(rate=500, burst=2000, max_item_size=64 << 10)
 
 
 def test_the_code_runs(capsys):

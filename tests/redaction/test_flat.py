@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from otelwarden.redaction import DELETED, RedactionPolicy, Redactor, Scanner, catalogue
 from otelwarden.redaction.flat import NOT_FLAT, SMALL, Candidates, FlatItems
-from otelwarden.redaction.scanner import join_texts
+from otelwarden.redaction.joined import join_texts
 
 SAMPLES = [sample for d in catalogue() for sample in (*d.examples, *d.near_misses) if isinstance(sample, str)]
 VALUES = st.one_of(
@@ -38,22 +38,40 @@ def by_the_long_way(name: str, attributes: dict[str, Any]) -> tuple[Any, dict[st
 
 
 def by_the_short_way(name: str, attributes: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    found = FLAT.look((name,), attributes)
+    return what_becomes_of(FLAT, name, attributes, FLAT.look([((name,), attributes)]).get(0))
+
+
+def what_becomes_of(
+    flat: FlatItems, name: str, attributes: dict[str, Any], found: object
+) -> tuple[Any, dict[str, Any]]:
     if found is None:
         return name, attributes
     assert isinstance(found, Candidates)
-    result = FLAT.redact(found, "traces", "")
+    result = flat.redact(found, "traces", "")
     return (name, attributes) if result is None else (result[0].edits.texts.get(0, name), result[1])
 
 
-@settings(max_examples=400, deadline=None)
-@given(
-    name=st.sampled_from(["GET /", "for jane@example.com"]),
-    attributes=st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=6),
+ITEMS = st.tuples(
+    st.sampled_from(["GET /", "for jane@example.com"]), st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=6)
 )
-def test_both_ways_lead_to_the_same(name: str, attributes: dict[str, Any]) -> None:
+
+
+@settings(max_examples=400, deadline=None)
+@given(item=ITEMS)
+def test_both_ways_lead_to_the_same(item: tuple[str, dict[str, Any]]) -> None:
     # The long way goes first, as it learns which keys are plain. By their text, as NaN does not equal itself.
-    assert repr(by_the_long_way(name, attributes)) == repr(by_the_short_way(name, attributes))
+    assert repr(by_the_long_way(*item)) == repr(by_the_short_way(*item))
+
+
+@settings(max_examples=100, deadline=None)
+@given(items=st.lists(st.one_of(ITEMS, st.just(("GET /", {"a": "clean"}))), max_size=40))
+def test_items_joined_for_one_pass_are_told_apart(items: list[tuple[str, dict[str, Any]]]) -> None:
+    by_the_long_way("x", dict.fromkeys(KEYS, "x"))
+    flat = FlatItems(REDACTOR, ("span.name",))  # a new one joins as many as it can
+    seen = flat.look([((name,), attributes) for name, attributes in items])
+    for number, (name, attributes) in enumerate(items):
+        found = what_becomes_of(flat, name, attributes, seen.get(number))
+        assert repr(found) == repr(by_the_long_way(name, attributes))
 
 
 @settings(max_examples=500, deadline=None)
@@ -67,8 +85,8 @@ def test_no_shipped_detector_finds_anything_in_a_small_number(number: float) -> 
 @pytest.mark.parametrize("value", [["x"], b"x", {"a": "b"}, "\ud800", "x" * ((1 << 20) + 1)], ids=lambda v: repr(v)[:9])
 def test_what_is_not_flat_goes_the_long_way(value: Any) -> None:
     by_the_long_way("x", {"a": "x"})
-    assert FLAT.look(("x",), {"a": value}) is NOT_FLAT
-    assert FLAT.look(("x",), {"password": "x"}) is NOT_FLAT
+    items = [(("x",), {"a": value}), (("x",), {"a": "clean"}), (("x",), {"password": "x"}), None]
+    assert FlatItems(REDACTOR, ("span.name",)).look(items) == {0: NOT_FLAT, 2: NOT_FLAT, 3: NOT_FLAT}
 
 
 def test_a_detector_of_ones_own_sees_small_numbers(tmp_path: Path) -> None:
@@ -83,12 +101,12 @@ def test_a_detector_of_ones_own_sees_small_numbers(tmp_path: Path) -> None:
     redactor = Redactor(RedactionPolicy.load(path, "pii"))
     redactor.document().fields({"a": 1, "b": "x", "c": 1.5})
     flat = FlatItems(redactor, ("span.name",))
-    assert flat.look(("x",), {"a": 1, "b": "x"}) is None
-    found = flat.look(("x 4711",), {"a": 4711, "b": "x", "c": 0.4711, "d": True} | {"d": 7})
-    assert found is NOT_FLAT  # `d` is not known yet
-    found = flat.look(("x 4711",), {"a": 4711, "b": "x", "c": 0.4711})
-    assert isinstance(found, Candidates)
-    result = flat.redact(found, "traces", "")
-    assert result is not None
-    assert result[0].edits.texts[0] is DELETED
-    assert result[1] == {"b": "x"}
+    items: list[Any] = [
+        (("x",), {"a": 1, "b": "x"}),
+        (("x 4711",), {"a": 4711, "b": "x", "c": 0.4711, "d": True}),
+        (("x 4711",), {"a": 4711, "b": "x", "c": 0.4711}),
+    ]
+    seen = flat.look(items)
+    assert seen.keys() == {1, 2}
+    assert seen[1] is NOT_FLAT  # `d` is not known yet
+    assert what_becomes_of(flat, *items[2], seen[2]) == (DELETED, {"b": "x"})

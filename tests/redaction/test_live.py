@@ -13,8 +13,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otelwarden.core import ConfigError, Runtime
+from otelwarden.core import ConfigError, Runtime, state_of
 from otelwarden.redaction import LivePolicy, RedactionConfig, RedactionPolicy, RedactionSpanExporter
+from otelwarden.redaction.live import follow_looking
+from otelwarden.redaction.spans import SpanRedaction
+from otelwarden.redaction.stage import DEFAULT_OPTIONS
 
 RULE = "rules: [{id: mail, match: {entities: [EMAIL]}, action: {replace: {text: %s}}}]"
 
@@ -143,3 +146,21 @@ def test_a_forked_child_follows_too(tmp_path: Path) -> None:
         os._exit(0 if becomes(provider, memory, "TWO") else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     live.close()
+
+
+def test_who_has_looked_at_a_batch_acts_though_the_policy_changed(tmp_path: Path) -> None:
+    path, runtime, memory = tmp_path / "own.yaml", Runtime(), InMemorySpanExporter()
+    write(path, RULE % "ONE")
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    provider.get_tracer("t").start_span("x", attributes={"a": "jane@example.com"}).end()
+    (span,) = memory.get_finished_spans()
+    live = LivePolicy(lambda: RedactionPolicy.load(path), runtime=runtime)
+    live.close()
+    work = follow_looking(live, lambda of: SpanRedaction(of, runtime, DEFAULT_OPTIONS))
+    seen = work.look([span], [state_of(span)])
+    write(path, RULE % "TWO")
+    assert live.reload()
+    assert work.act(span, state_of(span), seen[0]).attributes == {"a": "ONE"}
+    seen = work.look([span], [state_of(span)])
+    assert work.act(span, state_of(span), seen[0]).attributes == {"a": "TWO"}

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otelwarden.redaction.catalogue import Detector, catalogue
+from otelwarden.redaction.finder import Hit
+from otelwarden.redaction.joined import join_texts
 from otelwarden.redaction.patterns import is_anchored, is_characterwise
-from otelwarden.redaction.scanner import Hit, Scanner, join_texts
+from otelwarden.redaction.scanner import Scanner
 
 PATTERNS = [
     r"^ACC[0-9]{3}$",

@@ -2,7 +2,7 @@
 
 from otelwarden.core._sdk import (
     BAGGAGE_KEY,
-    bare_attributes,
+    bare_spans,
     events_of,
     global_providers_set,
     is_instrumentation_suppressed,
@@ -91,15 +91,8 @@ from otelwarden.core.protocols import (
 from otelwarden.core.runtime import TENANT_ATTRIBUTE, Decision, Runtime, default_runtime
 from otelwarden.core.selfmetrics import publish_self_metrics
 from otelwarden.core.size import size_of, size_of_attributes, size_of_value
-from otelwarden.core.stages import (
-    LogStageExporter,
-    LogStageProcessor,
-    LogTransform,
-    SpanStageExporter,
-    SpanStageProcessor,
-    SpanTransform,
-    item_ids,
-)
+from otelwarden.core.stage import LogTransform, LooksFirst, SpanTransform, item_ids
+from otelwarden.core.stages import LogStageExporter, LogStageProcessor, SpanStageExporter, SpanStageProcessor
 from otelwarden.core.state import (
     Classification,
     Item,
@@ -166,6 +159,7 @@ __all__ = [
     "LogStageExporter",
     "LogStageProcessor",
     "LogTransform",
+    "LooksFirst",
     "MetricTransform",
     "Observer",
     "OnError",
@@ -194,7 +188,7 @@ __all__ = [
     "TrailVerdict",
     "WatchedFile",
     "Watcher",
-    "bare_attributes",
+    "bare_spans",
     "begin_log",
     "begin_span",
     "carry_state",

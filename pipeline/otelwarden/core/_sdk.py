@@ -139,6 +139,29 @@ def bare_attributes(span: ReadableSpan) -> Mapping[str, Any] | None:
     return attributes._dict if type(attributes) is BoundedAttributes else plain_attributes(attributes)
 
 
+def bare_spans(
+    spans: Sequence[ReadableSpan],
+) -> tuple[list[tuple[tuple[str], Mapping[str, Any]] | None], list[tuple[Resource, InstrumentationScope | None]]]:
+    """Name and attributes of each span that holds no text elsewhere, None for any other; resource and scope of all."""
+    items: list[Any] = []
+    envelopes = []
+    for each in spans:
+        span: Any = each
+        envelopes.append((span._resource, span._instrumentation_scope))
+        # The span of an SDK that nobody has touched, at half the price of `bare_attributes`.
+        try:
+            if not (span._events._dq or span._links._dq or span._context.trace_state or span._status.description):
+                items.append(((span._name,), span._attributes._dict))
+                continue
+        except AttributeError:
+            attributes = bare_attributes(span)
+            if attributes is not None:
+                items.append(((span._name,), attributes))
+                continue
+        items.append(None)
+    return items, envelopes
+
+
 def with_attributes(
     span: ReadableSpan,
     attributes: dict[str, Any],

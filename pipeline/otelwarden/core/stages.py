@@ -9,7 +9,7 @@ redactor that is merely registered beside an exporter leaks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from opentelemetry.context.context import Context
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
@@ -21,118 +21,14 @@ from otelwarden.core._sdk import EndingHook
 from otelwarden.core.chain import counts_its_losses, flush_within, shutdown_within
 from otelwarden.core.deadline import Deadline
 from otelwarden.core.drop import DROP_ON_ERROR, Drop
-from otelwarden.core.events import LOGS, TRACES, Signal
+from otelwarden.core.events import LOGS, TRACES
 from otelwarden.core.failure import OnError
 from otelwarden.core.protocols import ContextResolver, TenantResolver
-from otelwarden.core.runtime import Runtime, default_runtime
-from otelwarden.core.state import Item, ItemState, SpanState, begin_log, begin_span, end_span, state_of
+from otelwarden.core.runtime import Runtime
+from otelwarden.core.stage import LogTransform, SpanStart, SpanTransform, Stage
+from otelwarden.core.state import ItemState, begin_log, begin_span, end_span, state_of
 
-SpanTransform: TypeAlias = Callable[[ReadableSpan, ItemState], "ReadableSpan | Drop"]
-LogTransform: TypeAlias = Callable[[Any, ItemState], "Any | Drop"]
-"""Given a `ReadWriteLogRecord` or `ReadableLogRecord`, answers one of the same class."""
-SpanStart: TypeAlias = Callable[[Span, SpanState], None]
-
-_ItemT = TypeVar("_ItemT", bound=Item)
 _DEFAULT_RESOLVER = ContextResolver()
-
-
-def item_ids(item: Item) -> tuple[int, int]:
-    """Trace and span id of an item; 0 where it has none."""
-    if isinstance(item, ReadableSpan):
-        context = item.context
-        return (0, 0) if context is None else (context.trace_id, context.span_id)
-    return item.log_record.trace_id or 0, item.log_record.span_id or 0
-
-
-class Stage(Generic[_ItemT]):
-    """What the stages have in common: a transform, an account of what became of each item, a way to fail.
-
-    Args:
-        component: name of the component, as in the configuration.
-        transform: what the stage does to an item; raising counts as an error.
-        on_error: what becomes of an item that the transform raised on.
-        runtime: None for the one shared by all stages that are used by hand.
-    """
-
-    def __init__(
-        self,
-        component: str,
-        signal: Signal,
-        transform: Callable[[_ItemT, ItemState], _ItemT | Drop],
-        *,
-        on_error: OnError,
-        runtime: Runtime | None,
-    ) -> None:
-        self.runtime = runtime or default_runtime()
-        self.errors = self.runtime.errors(component)
-        self.ledger = self.runtime.ledger(component, signal)
-        self._component = component
-        self._transform = transform
-        self._on_error = on_error
-
-    def apply(self, item: _ItemT, state: ItemState) -> _ItemT | Drop:
-        """What the transform makes of the item, or what the failure policy does."""
-        try:
-            return self._transform(item, state)
-        except Exception as error:
-            return self.failed(item, error)
-
-    def failed(self, item: _ItemT, error: Exception) -> _ItemT | Drop:
-        """What becomes of an item that the transform raised on."""
-        self.errors.record("transform", error)
-        return DROP_ON_ERROR if self._on_error == "drop" else item
-
-    def dropped(self, item: Item, tenant: str, drop: Drop) -> None:
-        """Accounts for a dropped item and tells the observers."""
-        self.ledger.account(tenant).dropped(drop.reason).tick()
-        trace_id, span_id = item_ids(item)
-        self.runtime.emit(
-            self._component,
-            "drop",
-            drop.reason,
-            tenant=tenant,
-            signal=self.ledger.signal,
-            trace_id=trace_id,
-            span_id=span_id,
-        )
-
-    def export(self, batch: Sequence[_ItemT], forward: Callable[[list[_ItemT]], bool]) -> bool:
-        """Works on a whole batch.
-
-        Args:
-            forward: exports what is left; False, or raising, means that all of it was lost.
-
-        Returns:
-            Whether `forward` succeeded; True when nothing was left to forward.
-        """
-        left: list[_ItemT] = []
-        tenants: dict[str, int] = {}
-        for item in batch:
-            state = state_of(item)
-            self.ledger.account(state.tenant).received.tick()
-            result = self.apply(item, state)
-            if isinstance(result, Drop):
-                self.dropped(item, state.tenant, result)
-            else:
-                left.append(result)
-                tenants[state.tenant] = tenants.get(state.tenant, 0) + 1
-        lost = ""
-        if left:
-            try:
-                lost = "" if forward(left) else "export_failed"
-            except BaseException as error:
-                self.errors.record("export", error)
-                lost = "export_error"
-                if not isinstance(error, Exception):
-                    self._settle(tenants, lost)
-                    raise
-        self._settle(tenants, lost)
-        return not lost
-
-    def _settle(self, tenants: dict[str, int], lost: str) -> None:
-        for tenant, count in tenants.items():
-            account = self.ledger.account(tenant)
-            (account.dropped(lost) if lost else account.forwarded).add(count)
 
 
 @runtime_checkable

@@ -158,7 +158,7 @@ class Builder:
                 pointer = f"/processors/{name.replace('/', '~1')}/store"
                 raise ConfigError(fault.within(pointer, file=self._settings.file) for fault in error.faults) from None
             self._made[name] = QuotaLimiter(config, directory=self._registry(), store=store, runtime=self._runtime)
-            self.parts.limiters.append(self._made[name])
+            self.parts.limiters[name] = self._made[name]
         limiter: QuotaLimiter = self._made[name]
         return limiter
 

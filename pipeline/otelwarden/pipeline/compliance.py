@@ -47,7 +47,7 @@ from otelwarden.redaction import (
     Scanner,
     catalogue,
 )
-from otelwarden.redaction.scanner import join_texts
+from otelwarden.redaction.joined import join_texts
 from otelwarden.tenancy import TenancyConfig, TenantRegistry
 
 _CARD: Final = "PAYMENT_CARD"
@@ -110,7 +110,7 @@ class CatalogueScanner:
         found = set()
         for hit in hits:
             detector = self._scanner.detectors[hit.detector]
-            if detector.entity == _ADDRESS and joined.data[joined.starts[hit.text] + hit.end :][:1] == b"/":
+            if detector.entity == _ADDRESS and joined.text(hit.text)[hit.end : hit.end + 1] == b"/":
                 continue  # a network: what a policy makes of an address when it generalises it
             found.add(SensitiveHit(hit.text, detector.entity, detector.group))
         return sorted(found)

@@ -9,6 +9,7 @@ from opentelemetry import _logs, metrics, propagate, trace
 from otelwarden.core import ConfigError, Deadline, Fault, global_providers_set
 from otelwarden.pipeline.build import Builder
 from otelwarden.pipeline.files import check_files
+from otelwarden.pipeline.reload import LimitsReload
 from otelwarden.pipeline.settings import Source, load_settings
 from otelwarden.pipeline.warden import Warden, stop
 from otelwarden.tenancy import keep_tenant_in_propagation
@@ -41,6 +42,9 @@ def configure(
     builder = Builder(settings)
     try:
         builder.build()
+        parts = builder.parts
+        if settings.file and parts.limiters:
+            parts.limits = LimitsReload(settings, parts.limiters, runtime=parts.runtime, environment=environment)
     except BaseException:
         stop(builder.parts, Deadline(5.0))
         raise

@@ -18,6 +18,7 @@ from otelwarden.compliance import Assessment, Assessor, Block, ReportFormat, Wat
 from otelwarden.core import Balance, ConfigError, Deadline, Decision, Fault, Runtime
 from otelwarden.failover import EndpointPool, EndpointStats, FailoverMetricExporter, Spool, SpoolStats
 from otelwarden.pipeline.handler import detach_handler
+from otelwarden.pipeline.reload import LimitsReload
 from otelwarden.pipeline.settings import Settings
 from otelwarden.quota import LimitStatus, QuotaLimiter, Usage
 from otelwarden.redaction import LivePolicy
@@ -59,7 +60,8 @@ class Parts:
 
     runtime: Runtime
     registry: TenantRegistry | None = None
-    limiters: list[QuotaLimiter] = field(default_factory=list)
+    limiters: dict[str, QuotaLimiter] = field(default_factory=dict)
+    limits: LimitsReload | None = None
     trails: list[AuditTrail] = field(default_factory=list)
     pools: list[EndpointPool] = field(default_factory=list)
     spools: list[Spool] = field(default_factory=list)
@@ -108,8 +110,8 @@ class Warden:
             decisions=self.runtime.decisions(),
             errors=self.runtime.error_counts(),
             tenants=parts.registry.stats() if parts.registry is not None else None,
-            usage=tuple(usage for limiter in parts.limiters for usage in limiter.usage()),
-            limits=tuple(status for limiter in parts.limiters for status in limiter.status()),
+            usage=tuple(usage for limiter in parts.limiters.values() for usage in limiter.usage()),
+            limits=tuple(status for limiter in parts.limiters.values() for status in limiter.status()),
             endpoints=tuple(endpoint for pool in parts.pools for endpoint in pool.stats()),
             spools=tuple(spool.stats() for spool in parts.spools),
             trails=tuple(trail.stats() for trail in parts.trails),
@@ -226,7 +228,9 @@ def stop(parts: Parts, deadline: Deadline) -> None:
         attempt(lambda each=archive: each.shutdown(deadline.remaining_millis))  # type: ignore[misc]
     for policy in parts.policies:
         attempt(policy.close)
-    for limiter in parts.limiters:
+    if (limits := parts.limits) is not None:
+        attempt(limits.close)
+    for limiter in parts.limiters.values():
         attempt(lambda each=limiter: each.close(deadline.remaining))  # type: ignore[misc]
     if (registry := parts.registry) is not None:
         attempt(registry.close)

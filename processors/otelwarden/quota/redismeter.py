@@ -106,8 +106,10 @@ class RedisMeter(LeasedMeter):
         limit = self.limit
         if self.stale():
             if isinstance(limit, RateLimit):
+                # The server counts it to what others may have. While it is away the fair share goes on as it was.
                 self.held = min(self.held, 0)
-                self._begin_on_credit(self.clock.monotonic_ns())
+                if not self._store.down and self._answered:
+                    self._begin_on_credit(self.clock.monotonic_ns())
             elif self.enter_period(self.clock.time_ns() // NS):
                 self._begin_on_credit(self.clock.monotonic_ns())
         if isinstance(limit, BudgetLimit) and limit.soft:

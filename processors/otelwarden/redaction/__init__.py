@@ -23,6 +23,7 @@ from otelwarden.redaction.catalogue import Detector, catalogue
 from otelwarden.redaction.classification import ClassificationConfig
 from otelwarden.redaction.config import RedactionConfig
 from otelwarden.redaction.document import Document, Edits, Unscannable
+from otelwarden.redaction.finder import Hit
 from otelwarden.redaction.generalise import Generalise
 from otelwarden.redaction.keyring import FileKeyRing, FixedKeyRing
 from otelwarden.redaction.literals import EmptyLiterals
@@ -33,7 +34,7 @@ from otelwarden.redaction.policy import BUILT_IN, PolicySource, RedactionPolicy
 from otelwarden.redaction.redactor import Redactor
 from otelwarden.redaction.registry import ACTIONS
 from otelwarden.redaction.rules import Allowance, KeyGlobs, Rule
-from otelwarden.redaction.scanner import Hit, Scanner
+from otelwarden.redaction.scanner import Scanner
 from otelwarden.redaction.segments import EmptyPathIds
 from otelwarden.redaction.spans import RedactionSpanExporter, RedactionSpanProcessor
 from otelwarden.redaction.stage import RedactionOptions

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from otelwarden.core import SYSTEM_CLOCK, Classification, Clock, Signal
 from otelwarden.redaction.actions import DEFAULT_TEXT, HitFacts, ItemFacts, Replace, Verdict, keeps_something
+from otelwarden.redaction.joined import encode_text
 from otelwarden.redaction.keys import KeyFacts
 from otelwarden.redaction.policy import RedactionPolicy
 from otelwarden.redaction.rules import Rule, ValueType
-from otelwarden.redaction.scanner import encode_text
 
 
 class Choice:

@@ -11,9 +11,10 @@ from otelwarden.redaction.actions import BLOCKED, DELETED, ActsOnParts, Archive,
 from otelwarden.redaction.book import Book, Choice
 from otelwarden.redaction.classification import higher
 from otelwarden.redaction.document import Edits
+from otelwarden.redaction.finder import Hit
+from otelwarden.redaction.joined import encode_text
 from otelwarden.redaction.keys import KeyFacts
 from otelwarden.redaction.rules import Rule, ValueType
-from otelwarden.redaction.scanner import Hit, encode_text
 
 _Claim: TypeAlias = "tuple[int, int, Choice, str]"
 """Where a hit begins and ends, the rule that decides about it, and what was found when it is encoded."""

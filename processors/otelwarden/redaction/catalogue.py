@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -121,11 +121,7 @@ class Detector:
     @property
     def word_pattern(self) -> str | None:
         """The context words as one pattern; None when there are none."""
-        if not self.words:
-            return None
-        alternatives = "|".join(word.replace(" ", "[ _.-]?") for word in self.words)
-        # An underscore is a word character, but `user_ssn` must count.
-        return f"(?i)(?:\\b|_)(?:{alternatives})(?:\\b|_)"
+        return pattern_of_words(self.words) if self.words else None
 
     @property
     def gate_pattern(self) -> str | None:
@@ -145,6 +141,13 @@ def _assignment(name: str, value: str) -> dict[str, str]:
         "pattern": f"(?i:{name}){_NAME}{_CLOSED}{_SIGN}{_OPENED}({value})",
         "gate": f"(?i:{name})",
     }
+
+
+def pattern_of_words(words: Iterable[str]) -> str:
+    """Any of some context words."""
+    alternatives = "|".join(word.replace(" ", "[ _.-]?") for word in words)
+    # An underscore is a word character, but `user_ssn` must count.
+    return f"(?i)(?:\\b|_)(?:{alternatives})(?:\\b|_)"
 
 
 def words_of_key(key: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from otelwarden.core import Classification, Signal
+from otelwarden.core import Classification, ItemState, Signal
 from otelwarden.redaction.actions import DELETED, ItemFacts
 from otelwarden.redaction.case import Redaction
 from otelwarden.redaction.classification import higher
@@ -83,6 +83,27 @@ class Envelopes:
         both = self.resource(resource, signal, tenant), self.scope(scope, signal, tenant)
         self._last = (resource, scope, signal, both)
         return both
+
+    def changed(
+        self,
+        envelopes: Sequence[tuple[Resource, InstrumentationScope | None]],
+        states: Sequence[ItemState],
+        signal: Signal,
+    ) -> Iterator[int]:
+        """The numbers of those of which the resource or the scope does not leave as it is."""
+        last: tuple[Any, ...] = (None, None, None)
+        same = True
+        tenants = self._tenants
+        for number, (resource, scope) in enumerate(envelopes):
+            if tenants or resource is not last[0] or scope is not last[1]:
+                last = (resource, scope)
+                try:
+                    new = self.of(resource, scope, signal, states[number].tenant)
+                    same = new[0] is resource and new[1] is scope
+                except Unscannable:
+                    same = False
+            if not same:
+                yield number
 
     def resource(self, resource: Resource, signal: Signal, tenant: str) -> Resource:
         """The resource as it may leave: itself when nothing is found in it."""

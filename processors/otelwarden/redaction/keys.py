@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from otelwarden.core import Classification
-from otelwarden.redaction.scanner import Hit, Scanner, join_texts
+from otelwarden.redaction.finder import Hit
+from otelwarden.redaction.joined import join_texts
+from otelwarden.redaction.scanner import Scanner
 
 MAX_KEYS: Final = 8192
 """Keys remembered; beyond, all are forgotten and the memory starts anew."""

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from otelwarden.core import ConfigError, Runtime, WatchedFile, Watcher, default_runtime, run_in_child_after_fork
+from otelwarden.core import (
+    ConfigError,
+    ItemState,
+    LooksFirst,
+    Runtime,
+    WatchedFile,
+    Watcher,
+    default_runtime,
+    run_in_child_after_fork,
+)
 from otelwarden.redaction.evidence import COMPONENT
 from otelwarden.redaction.policy import PolicySource, RedactionPolicy, policy_of
 
@@ -15,6 +24,7 @@ RELOAD_INTERVAL: Final = 0.5
 """Seconds between two looks at the files."""
 
 _T = TypeVar("_T")
+_LooksFirstT = TypeVar("_LooksFirstT", bound=LooksFirst)
 
 
 class LivePolicy:
@@ -128,6 +138,25 @@ class Following(Generic[_T]):
         return take
 
 
+class FollowingLook(Following[LooksFirst]):
+    """Something that follows and looks first. Whoever has looked acts, if the policy changes meanwhile."""
+
+    def look(self, batch: Sequence[Any], states: Sequence[ItemState]) -> Mapping[int, Any]:
+        """What the current one sees."""
+        current = self._current
+        return {number: (current, seen) for number, seen in current.look(batch, states).items()}
+
+    def act(self, item: Any, state: ItemState, seen: tuple[LooksFirst, Any]) -> Any:
+        """What becomes of an item in which it saw something."""
+        current, what = seen
+        return current.act(item, state, what)
+
+
 def follow(policy: AnyPolicy, make: Callable[[RedactionPolicy], _T]) -> _T | Following[_T]:
     """What is made of a policy; if that is a live one, something that follows it."""
     return Following(policy, make) if isinstance(policy, LivePolicy) else make(policy_of(policy))
+
+
+def follow_looking(policy: AnyPolicy, make: Callable[[RedactionPolicy], _LooksFirstT]) -> _LooksFirstT | FollowingLook:
+    """As `follow`, of what looks at whole batches."""
+    return FollowingLook(policy, make) if isinstance(policy, LivePolicy) else make(policy_of(policy))

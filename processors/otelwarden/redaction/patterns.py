@@ -7,8 +7,9 @@ RE2 runs in linear time for any pattern. Patterns match UTF-8 bytes; those of th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 import re2
 
@@ -16,13 +17,17 @@ SEPARATOR: Final = "\0"
 """Stands between two values in a joined text. No word character, so a `\\b` sees the end of the value."""
 
 _SET_MEMORY: Final = (8 << 20, 16 << 20, 32 << 20, 64 << 20)
-"""Bytes that the automaton of a Set may take; the next is tried when the patterns do not fit."""
 
 _TOKEN: Final = re.compile(r"\\.|\[\^|[\^$.]", re.DOTALL)
+_WORD: Final = re.compile(r"\\b[A-Za-z]{2}")
 _CHARACTERWISE: Final = frozenset(["[^", ".", r"\p", r"\P", r"\D", r"\S", r"\W", r"\x", r"\C"])
 
 PatternError: Final = re2.error
 """Raised when RE2 refuses a pattern."""
+
+Spans: TypeAlias = Sequence[tuple[int, int]]
+Find: TypeAlias = Callable[[bytes, int, int], Spans]
+"""`(text, start, end)` -> the ranges of the leftmost match and of its groups; (-1, -1) for what there is not."""
 
 _compile: Final[Any] = re2.compile
 _search_set: Final[Any] = re2.Set.SearchSet
@@ -46,6 +51,14 @@ def is_characterwise(pattern: str) -> bool:
     return not pattern.isascii() or not _CHARACTERWISE.isdisjoint(_TOKEN.findall(pattern))
 
 
+def begins_as_word(pattern: str) -> bool:
+    """Whether a pattern begins with letters, as those of words, names and prefixes do; the others look at a structure.
+
+    Only a hint: gates that keep both kinds apart have a fraction of the states, as few texts bring about both.
+    """
+    return pattern.startswith(("(?i)", "(?i:")) or _WORD.match(pattern) is not None
+
+
 def group_count(pattern: str) -> int:
     """How many groups a pattern has: what one of them captures is the hit, the rest is what tells it."""
     return int(_compile(pattern.encode(), _options(characters=True, capture=True)).groups)
@@ -60,48 +73,103 @@ def compile_pattern(pattern: str, *, characters: bool = False) -> Any:
     return _compile(pattern.encode(), _options(characters=characters, capture=group_count(pattern) > 0))
 
 
+def find_by(pattern: Any) -> Find:
+    """The search of a compiled pattern.
+
+    It is that of the C++ object in the Python one, if there is one of the kind that is known here: the generator and
+    the match around it cost more than the search.
+    """
+    try:
+        inner: Find = partial(pattern._regexp.Match, re2._Anchor.UNANCHORED)
+        if inner(b"", 0, 0)[0] in ((-1, -1), (0, 0)):
+            return inner
+    except (AttributeError, TypeError, LookupError):
+        pass
+    return public_find_by(pattern)
+
+
+def public_find_by(pattern: Any) -> Find:
+    """As `find_by`, by nothing but what the package documents."""
+    groups = range(1 + pattern.groups)
+
+    def find(text: bytes, start: int, end: int) -> Spans:
+        match = pattern.search(text, start, end)
+        return [(-1, -1) if match is None else match.span(group) for group in groups]
+
+    return find
+
+
 class Gate:
     """Says in one pass over a text which of many patterns occur in it.
+
+    RE2 answers "nothing" when the automaton has no memory left for one more state. That cannot happen to one that
+    compiled: the compiler refuses what leaves no room for 20 states of the largest size, and the search needs three
+    after it has thrown all others away. A test runs a gate that has to throw them away all the time.
 
     Args:
         members: number and pattern of each; the numbers are what `match` answers.
         characters: whether the patterns are matched as characters.
+        memory: bytes that the automaton may take; the next is tried when the patterns do not fit.
 
     Raises:
-        PatternError: a pattern is refused, or all together need more memory than 64 MiB.
+        PatternError: a pattern is refused, or all together need more memory.
     """
 
-    def __init__(self, members: Sequence[tuple[int, str]], *, characters: bool) -> None:
-        self._numbers = [number for number, _ in members]
-        for memory in _SET_MEMORY:
+    def __init__(
+        self, members: Sequence[tuple[int, str]], *, characters: bool, memory: Sequence[int] = _SET_MEMORY
+    ) -> None:
+        for size in memory:
             options = _options(characters=characters, capture=False)
-            options.max_mem = memory
-            self._set = _search_set(options)
+            options.max_mem = size
+            patterns = _search_set(options)
             for _, pattern in members:
-                self._set.Add(pattern.encode())
+                patterns.Add(pattern.encode())
             try:
-                self._set.Compile()
+                patterns.Compile()
             except PatternError:
-                if memory == _SET_MEMORY[-1]:
+                if size == memory[-1]:
                     raise
             else:
                 break
-        self._match = self._set.Match
+        self._match = _match_by(patterns)
+        self._numbers = [number for number, _ in members]
 
     def match(self, text: bytes) -> list[int] | None:
         """The numbers of the patterns that occur; None when none does."""
         found = self._match(text)
-        if found is None:
+        if not found:
             return None
         numbers = self._numbers
         return [numbers[index] for index in found]
+
+
+def _match_by(patterns: Any) -> Callable[[bytes], Sequence[int] | None]:
+    """The search of a compiled Set, inside the Python object if it is known what is there; see `find_by`."""
+    try:
+        match: Callable[[bytes], Sequence[int] | None] = patterns._set.Match
+        if type(match(b"")) is list:
+            return match
+    except (AttributeError, TypeError):
+        pass
+    public: Callable[[bytes], Sequence[int] | None] = patterns.Match
+    return public
 
 
 def match_of_all(gates: Sequence[Gate]) -> Callable[[bytes], list[int] | None]:
     """`Gate.match` over several gates."""
     if len(gates) == 1:
         return gates[0].match
-    return lambda text: [number for gate in gates for number in gate.match(text) or ()] or None
+    matches = [gate.match for gate in gates]
+
+    def match(text: bytes) -> list[int] | None:
+        all_found: list[int] | None = None
+        for match_one in matches:
+            found = match_one(text)
+            if found is not None:
+                all_found = found if all_found is None else all_found + found
+        return all_found
+
+    return match
 
 
 def characters_from(text: bytes, start: int) -> int:
@@ -117,8 +185,3 @@ def whole_characters(text: bytes, start: int, end: int) -> tuple[int, int]:
     while start > 0 and text[start] & 0xC0 == 0x80:
         start -= 1
     return start, characters_from(text, end)
-
-
-def matches(pattern: Any, text: bytes) -> Iterator[Any]:
-    """The leftmost matches of a compiled pattern, which do not overlap and are not empty."""
-    return (match for match in pattern.finditer(text) if match.end() > match.start())

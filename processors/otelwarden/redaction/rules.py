@@ -9,8 +9,8 @@ from typing import Final, Literal, TypeAlias
 from otelwarden.core import SYSTEM_CLOCK, Clock, Signal
 from otelwarden.redaction.actions import Action, ItemFacts, is_additive
 from otelwarden.redaction.catalogue import Confidence, Detector
+from otelwarden.redaction.joined import encode_text
 from otelwarden.redaction.patterns import compile_pattern
-from otelwarden.redaction.scanner import encode_text
 
 ValueType: TypeAlias = Literal["string", "number", "bool", "bytes", "other"]
 

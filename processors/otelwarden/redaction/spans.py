@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -19,7 +20,7 @@ from otelwarden.core import (
     Runtime,
     SpanStageExporter,
     SpanStageProcessor,
-    bare_attributes,
+    bare_spans,
     carry_state,
     copy_event,
     copy_link,
@@ -38,7 +39,7 @@ from otelwarden.redaction.document import Document, Edits, Fields, FlatFields, U
 from otelwarden.redaction.envelopes import text_or_empty
 from otelwarden.redaction.evidence import COMPONENT
 from otelwarden.redaction.flat import NOT_FLAT, Candidates, FlatItems
-from otelwarden.redaction.live import AnyPolicy, follow
+from otelwarden.redaction.live import AnyPolicy, follow_looking
 from otelwarden.redaction.policy import RedactionPolicy
 from otelwarden.redaction.stage import BLOCKED_ITEM, DEFAULT_OPTIONS, RedactionOptions, Workplace
 
@@ -62,16 +63,31 @@ class SpanRedaction:
 
     def __call__(self, span: ReadableSpan, state: ItemState) -> ReadableSpan | Drop:
         """The span, a redacted copy, or a `Drop` when it cannot be scanned or a rule blocks it."""
-        old_resource, old_scope = span.resource, span.instrumentation_scope
+        seen = self.look((span,), (state,))
+        return self.act(span, state, seen[0]) if seen else span
+
+    def look(self, spans: Sequence[ReadableSpan], states: Sequence[ItemState]) -> dict[int, Any]:
+        """Which of the spans cannot pass as they are."""
+        if not self._simple:
+            return dict.fromkeys(range(len(spans)), NOT_FLAT)
+        items, envelopes = bare_spans(spans)
+        seen = self._flat.look(items)
+        for number in self._envelopes.changed(envelopes, states, TRACES):
+            seen.setdefault(number, None)
+        return seen
+
+    def act(self, span: ReadableSpan, state: ItemState, seen: Candidates | object) -> ReadableSpan | Drop:
+        """The span, a redacted copy, or a `Drop` when it cannot be scanned or a rule blocks it.
+
+        Args:
+            seen: what `look` saw in it; None when only its resource or scope changes.
+        """
         try:
-            resource, scope = self._envelopes.of(old_resource, old_scope, TRACES, state.tenant)
-            attributes = bare_attributes(span) if self._simple else None
-            found = NOT_FLAT if attributes is None else self._flat.look((span.name,), attributes)
-            if found is None:
-                same = resource is old_resource and scope is old_scope
-                return span if same else copy_span(span, resource=resource, scope=scope)
-            if type(found) is Candidates:
-                return self._redact_flat(span, found, state.tenant, resource, scope)
+            resource, scope = self._envelopes.of(span.resource, span.instrumentation_scope, TRACES, state.tenant)
+            if seen is None:
+                return _in_envelope(span, resource, scope)
+            if isinstance(seen, Candidates):
+                return self._redact_flat(span, seen, state.tenant, resource, scope)
             return self._redact(span, state, resource, scope)
         except Unscannable as error:
             return Drop(error.reason)
@@ -248,7 +264,7 @@ class RedactionSpanProcessor(SpanStageProcessor):
         options: RedactionOptions = DEFAULT_OPTIONS,
     ) -> None:
         runtime = runtime or default_runtime()
-        transform = follow(policy, lambda of: SpanRedaction(of, runtime, options))
+        transform = follow_looking(policy, lambda of: SpanRedaction(of, runtime, options))
         super().__init__(next_processor, transform, component=COMPONENT, on_error=on_error, runtime=runtime)
 
 
@@ -265,5 +281,5 @@ class RedactionSpanExporter(SpanStageExporter):
         options: RedactionOptions = DEFAULT_OPTIONS,
     ) -> None:
         runtime = runtime or default_runtime()
-        transform = follow(policy, lambda of: SpanRedaction(of, runtime, options))
+        transform = follow_looking(policy, lambda of: SpanRedaction(of, runtime, options))
         super().__init__(next_exporter, transform, component=COMPONENT, on_error=on_error, runtime=runtime)

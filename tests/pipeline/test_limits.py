@@ -1,0 +1,114 @@
+"""Limits through a whole pipeline: live from the file, checked at the start, and no neighbour's matter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from otelwarden.core import ConfigError, use_tenant
+from otelwarden.pipeline import configure, validate
+from otelwarden.testing import FaultyReceiver
+
+
+def document(url: str, **quota: Any) -> dict[str, Any]:
+    return {
+        "processors": {"tenancy": {"unknown": "pass"}, "quota": quota},
+        "exporters": {"failover": {"endpoints": [url]}},
+        "service": {
+            "logging_handler": False,
+            "pipelines": {"traces": {"processors": ["tenancy", "quota"], "exporters": ["failover"]}},
+        },
+    }
+
+
+def write(path: Path, content: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
+
+
+def spans(warden: Any, tenant: str, count: int) -> None:
+    tracer = warden.tracer_provider.get_tracer("test")
+    with use_tenant(tenant):
+        for _ in range(count):
+            tracer.start_span("span").end()
+
+
+def passed(warden: Any, tenant: str) -> int:
+    return sum(b.forwarded for b in warden.stats().balances if b.component == "quota" and b.tenant == tenant)
+
+
+def test_limits_follow_the_configuration_file_and_the_last_good_ones_stay(tmp_path: Path) -> None:
+    with FaultyReceiver() as receiver:
+        url = receiver.grpc_endpoint
+        day = {"traces": {"budget": {"items": "5/month"}}}
+        file = write(tmp_path / "otelwarden.yaml", document(url, default=day))
+        warden = configure(file, set_global=False)
+        try:
+            spans(warden, "acme", 9)
+            assert passed(warden, "acme") == 5
+            (status,) = warden.stats().limits
+            assert (status.tenant, status.used, status.remaining) == ("acme", 5, 0)
+
+            file.write_text("processors: {quota: {default: {traces: {rate: never}}}}", encoding="utf-8")
+            until(lambda: any(d.reason == "refused" for d in warden.stats().decisions))
+            file.unlink()
+            spans(warden, "acme", 9)
+            assert passed(warden, "acme") == 5
+
+            began = time.monotonic()
+            day["traces"]["budget"]["items"] = "8/month"
+            write(file, document(url, default=day))
+            until(lambda: [spans(warden, "acme", 1), passed(warden, "acme") == 8][1])
+            assert time.monotonic() - began < 5
+            spans(warden, "acme", 9)
+            assert passed(warden, "acme") == 8
+        finally:
+            warden.shutdown()
+
+
+def test_a_tenant_at_a_hundred_times_its_limit_takes_nothing_from_a_quiet_one(tmp_path: Path) -> None:
+    with FaultyReceiver() as receiver:
+        limits = {"traces": {"rate": 100, "burst": 100}}
+        warden = configure(document(receiver.grpc_endpoint, default=limits), set_global=False)
+        try:
+            for _ in range(50):
+                spans(warden, "noisy", 200)
+                spans(warden, "quiet", 1)
+            assert warden.force_flush()
+            quiet = [b for b in warden.stats().balances if b.tenant == "quiet"]
+            assert quiet and not any(b.dropped for b in quiet)
+            assert passed(warden, "quiet") == 50
+            assert passed(warden, "noisy") < 5000
+        finally:
+            warden.shutdown()
+
+
+def test_the_limits_of_tenants_are_checked_at_the_start(tmp_path: Path) -> None:
+    settings = {"plan": "silver", "limits": {"all": {"budget": {"items": "5/fortnight"}}}}
+    tenants = write(tmp_path / "tenants.yaml", {"tenants": [{"id": "a", "name": "A", "settings": settings}]})
+    content = {"tenants": "tenants.yaml", **document("http://localhost:1", plans={"gold": {}})}
+    file = write(tmp_path / "otelwarden.yaml", content)
+    pointers = {fault.pointer: fault.file for fault in validate(file)}
+    assert pointers == dict.fromkeys(
+        ["/tenants/0/settings/plan", "/tenants/0/settings/limits/all/budget/items"], str(tenants)
+    )
+
+
+def test_a_store_that_cannot_be_opened_is_refused_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("something else", encoding="utf-8")
+    content = document("http://localhost:1", store={"type": "file", "path": "other"})
+    with pytest.raises(ConfigError) as refused:
+        configure(write(tmp_path / "otelwarden.yaml", content), set_global=False)
+    assert [fault.pointer for fault in refused.value.faults] == ["/processors/quota/store/path"]
