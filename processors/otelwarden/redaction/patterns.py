@@ -17,7 +17,7 @@ SEPARATOR: Final = "\0"
 """Stands between two values in a joined text. No word character, so a `\\b` sees the end of the value."""
 
 _SET_MEMORY: Final = (16 << 20, 32 << 20, 64 << 20)
-"""Bytes that the automaton of a Set may take, which it does as it meets new text; the next is tried when the patterns do
+"""Bytes that the automaton of a Set may take, which it does as it meets new text; the next is tried when patterns do
 not fit. With 8 MiB the shipped patterns outgrow it now and then, and it forgets all that it had built."""
 
 _TOKEN: Final = re.compile(r"\\.|\[\^|[\^$.]", re.DOTALL)
