@@ -183,7 +183,7 @@ def test_attacks_are_found(
 _CRASHES = """
 import json, os, random, signal, sys, time
 from otelwarden.audit import AuditTrail, SigningKey
-from otelwarden.core import GovernanceEvent
+from otelwarden.core import GovernanceEvent, Runtime
 
 directory, key_file, crashes, at_a_time = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 
