@@ -100,3 +100,14 @@ def test_it_travels_in_a_header() -> None:
     header = with_threshold(TraceState([("a", "b")]), threshold_of(0.5)).to_header()
     assert header == "ot=th:8,a=b"
     assert probability_of(TraceState.from_header([header])) == 0.5
+
+
+def test_an_explicit_randomness_stands_above_the_trace_id() -> None:
+    assert randomness_of(5, TraceState([("ot", "th:8;rv:6e6d1a75832a2f")])) == 0x6E6D1A75832A2F
+
+
+@pytest.mark.parametrize(
+    "entry", ["rv:", "rv:6e6d", "rv:6e6d1a75832a2g", "rv:6e6d1a75832a2f0", "rv:+e6d1a75832a2f", "th:8", ""]
+)
+def test_a_randomness_that_makes_no_sense_is_ignored(entry: str) -> None:
+    assert randomness_of(5, TraceState([("ot", entry)])) == 5

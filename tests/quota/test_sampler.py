@@ -240,6 +240,24 @@ class TestRoot:
         assert {span.context.trace_state["v"] for span in sink.ended} == {"1"}
         assert sum(1 / p for p in seen) == pytest.approx(4000, rel=0.15)
 
+    def test_the_randomness_that_it_wrote_decides_instead_of_the_trace_id(self, clock, runtime, traces_config):
+        class Lucky(Sampler):
+            def should_sample(self, parent_context, trace_id, *args, **kwargs):
+                digits = "ffffffffffffff" if trace_id % 2 else "00000000000000"
+                return SamplingResult(Decision.RECORD_AND_SAMPLE, None, TraceState([("ot", f"th:0;rv:{digits}")]))
+
+            def get_description(self):
+                return "Lucky"
+
+        tracer, sink = self.build(Lucky(), clock, runtime, traces_config(10.0))
+        for _ in range(500):
+            clock.advance(0.001)
+            tracer.start_span("root").end()
+        over = [span for span in sink.ended if (probability_of(span.context.trace_state) or 0.0) < 1.0]
+        assert over
+        assert all(span.context.trace_id % 2 for span in over)
+        assert all(span.context.trace_state["ot"].endswith("rv:ffffffffffffff") for span in over)
+
     def test_it_may_be_the_root_of_a_parent_based_one(self, clock, runtime, traces_config):
         limiter = QuotaLimiter(traces_config(10.0), clock=clock, runtime=runtime)
         over = ParentBased(QuotaSampler(limiter, runtime=runtime))

@@ -1,7 +1,8 @@
 """The rejection threshold of OpenTelemetry's consistent probability sampling, in the `ot` entry of the trace state.
 
-A trace is kept if its randomness `rv` (the last 56 bits of the trace id) is at least the threshold `th`; so every
-participant that knows the probability decides alike, and a kept span stands for `1 / probability` spans.
+A trace is kept if its randomness (`rv` where the trace state gives it, else the last 56 bits of the trace id) is at
+least the threshold `th`; so every participant that knows the probability decides alike, and a kept span stands for
+`1 / probability` spans.
 Source: OpenTelemetry specification, trace/tracestate-probability-sampling.md; W3C Trace Context level 2, section 5.2.
 """
 
@@ -13,6 +14,7 @@ from typing import Final
 from opentelemetry.trace import TraceState
 
 MAX_THRESHOLD: Final = 1 << 56
+_DIGITS: Final = 14
 _HEX: Final = frozenset(string.hexdigits)
 
 
@@ -21,8 +23,16 @@ def threshold_of(probability: float) -> int:
     return MAX_THRESHOLD - round(min(1.0, max(0.0, probability)) * MAX_THRESHOLD)
 
 
-def randomness_of(trace_id: int) -> int:
-    """The randomness value of a trace, in [0, 2^56)."""
+def randomness_of(trace_id: int, trace_state: TraceState | None = None) -> int:
+    """The randomness value of a trace, in [0, 2^56): the explicit `rv` of its trace state, else that of its id.
+
+    An `rv` that is not 14 hexadecimal digits is ignored, as the specification wants it.
+    """
+    if trace_state:
+        for part in _sub_keys(trace_state):
+            key, _, digits = part.partition(":")
+            if key == "rv" and len(digits) == _DIGITS and _HEX.issuperset(digits):
+                return int(digits, 16)
     return trace_id & (MAX_THRESHOLD - 1)
 
 
@@ -37,9 +47,9 @@ def probability_of(trace_state: TraceState | None) -> float | None:
         return None
     for part in _sub_keys(trace_state):
         key, _, digits = part.partition(":")
-        if key == "th" and 0 < len(digits) <= 14 and _HEX.issuperset(digits):
+        if key == "th" and 0 < len(digits) <= _DIGITS and _HEX.issuperset(digits):
             # Subtracted before it is divided: the other way a probability below 2^-54 would come out as 0.
-            return (MAX_THRESHOLD - int(digits.ljust(14, "0"), 16)) / MAX_THRESHOLD
+            return (MAX_THRESHOLD - int(digits.ljust(_DIGITS, "0"), 16)) / MAX_THRESHOLD
     return None
 
 

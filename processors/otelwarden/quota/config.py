@@ -34,6 +34,8 @@ class QuotaConfig:
     max_debt: int | None = None
     """Spans by which traces that the sampler kept may overdraw their tenant's limit, so that they stay whole; None
     for as many as the burst, at least 1,000."""
+    logs_follow_traces: bool = True
+    """Whether a log record is dropped with its trace, when the sampler dropped that for its rate."""
     store: StoreConfig = field(default_factory=StoreConfig)
     """Where it is kept what was used."""
 
@@ -46,6 +48,9 @@ class QuotaConfig:
         ):
             allowed = "a whole number of spans, at least 0"
             faults.append(Fault(pointer="/max_debt", message="not a debt", given=self.max_debt, allowed=allowed))
+        if not isinstance(self.logs_follow_traces, bool):
+            message = "not true or false"
+            faults.append(Fault(pointer="/logs_follow_traces", message=message, given=self.logs_follow_traces))
         if faults:
             raise ConfigError(faults)
         object.__setattr__(self, "plans", MappingProxyType(dict(self.plans)))
@@ -109,7 +114,7 @@ class QuotaConfig:
         faults += [fault for fault in schema_faults(settings, "quota") if fault.pointer not in found]
         if faults:
             raise ConfigError(faults)
-        rest = {key: settings[key] for key in ("overflow", "max_debt") if key in settings}
+        rest = {key: settings[key] for key in ("overflow", "max_debt", "logs_follow_traces") if key in settings}
         return cls(default=default, plans=plans, store=store, **rest)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
+from opentelemetry.trace import get_current_span
 
 from otelwarden.core import (
     LOGS,
@@ -15,11 +18,18 @@ from otelwarden.core import (
     item_ids,
 )
 from otelwarden.quota.limiter import QuotaLimiter
+from otelwarden.quota.meters import RATE
 from otelwarden.quota.spans import DROPS
+from otelwarden.quota.verdict import verdict_of
+
+TRACE_DROPPED: Final = Drop("trace_dropped")
 
 
 class QuotaLogRecordProcessor(LogStageProcessor):
-    """Drops log records over their tenant's limits, whether or not their trace is kept.
+    """Drops log records over their tenant's limits, and those of traces that `QuotaSampler` dropped.
+
+    The latter are dropped for the reason `trace_dropped`, uncharged, unless `logs_follow_traces` is off. Records
+    outside of any trace, or of traces that another sampler dropped, are judged by their own limit alone.
 
     Args:
         next_processor: gets the records within the limits.
@@ -43,8 +53,14 @@ class QuotaLogRecordProcessor(LogStageProcessor):
         )
         self._take = limiter.charge
         self._observe = limiter.config.overflow == "observe"
+        self._follow = limiter.config.logs_follow_traces and not self._observe
 
     def _charge(self, record: ReadWriteLogRecord, state: ItemState) -> ReadWriteLogRecord | Drop:
+        context = record.log_record.context
+        if self._follow and context is not None:
+            verdict = verdict_of(get_current_span(context).get_span_context().trace_state)
+            if verdict is not None and verdict.reason == RATE:
+                return TRACE_DROPPED
         refusal = self._take(state.tenant, LOGS, record)
         if refusal is None:
             return record

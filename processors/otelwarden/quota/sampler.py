@@ -39,9 +39,10 @@ class QuotaSampler(Sampler):
     Decides once for each trace, at its first span in this process; all local descendants obey. A trace with a sampled
     remote parent is kept, so that it is whole across services, and counts against the rate; one with an unsampled
     remote parent is dropped. Any other belongs to the tenant that `resolver` names, and is kept if its randomness (the
-    last 56 bits of the trace id) is at least the threshold for the probability that `Admission` finds. The threshold is
-    written into the trace state (`ot=th:...`), so that a kept span is known to stand for 1 / p spans. The threshold of
-    an earlier decision is only ever raised; where an earlier decision told no threshold, none is written.
+    `rv` that `root` wrote, else the last 56 bits of the trace id) is at least the threshold for the probability that
+    `Admission` finds. The threshold is written into the trace state (`ot=th:...`), so that a kept span is known to
+    stand for 1 / p spans. The threshold of an earlier decision is only ever raised; where an earlier decision told no
+    threshold, none is written.
 
     Every call is accounted for in the ledger `sampler`: received, and forwarded or dropped for the reason `rate`, or
     `not_sampled` when the remote parent or `root` said so. Only the first are told as events.
@@ -122,7 +123,7 @@ class QuotaSampler(Sampler):
                 self._settle(tenant, NOT_SAMPLED if first.decision is Decision.DROP else None)
                 return SamplingResult(first.decision, attributes, decided)
             share = probability_of(state)
-        keep, threshold, offered = self._limiter.keep_trace(tenant, randomness_of(trace_id), share or 1.0)
+        keep, threshold, offered = self._limiter.keep_trace(tenant, randomness_of(trace_id, state), share or 1.0)
         verdict = Verdict(tenant, named, offered, None if keep else RATE)
         if keep or self._observe:
             result = _kept(attributes, _kept_state(state, share, 0 if self._observe else threshold, verdict))
