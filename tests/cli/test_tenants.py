@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
 
-from otelwarden.core import GovernanceEvent, Runtime
+from otelwarden.core import LOGS, TRACES, GovernanceEvent, Runtime
+from otelwarden.quota import QuotaConfig, QuotaLimiter, open_store
 from otelwarden.tenancy import Tenancy, TenantRegistry
 
 COMMAND = [str(Path(sys.executable).with_name("otelwarden")), "tenants"]
@@ -77,3 +84,80 @@ def test_what_cannot_be_done_is_said(file: Path, tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (2, ""), arguments
         assert message in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """The file of a store in which acme has used its hour up, and late nearly nothing."""
+    path = tmp_path / "quota.db"
+    config = QuotaConfig.from_mapping(
+        {
+            "default": {
+                "logs": {"budget": {"items": "2000/month"}, "soft_budget": {"bytes": "1MiB/month"}},
+                "traces": {"rate": "500/s", "burst": 1000},
+            },
+            "store": {"type": "file", "path": str(path)},
+        }
+    )
+    runtime = Runtime()
+    limiter = QuotaLimiter(config, store=open_store(config.store, runtime), runtime=runtime)
+    assert limiter.allow("acme", LOGS, 2000, 3 << 20)
+    assert limiter.allow("late", LOGS, 500, 1 << 10)
+    assert limiter.allow("late", TRACES, 10)
+    limiter.close()
+    return path
+
+
+def test_usage_is_shown_with_a_bar_for_each_budget(store: Path) -> None:
+    done = run("usage", store)
+    assert (done.returncode, done.stderr) == (0, "")
+    head, *rows = [line.split("  ") for line in done.stdout.splitlines()]
+    assert [word.strip() for word in head if word] == ["TENANT", "SIGNAL", "LIMIT", "USED", "RESETS", "RUNS OUT"]
+    shown = [[word.strip() for word in row if word] for row in rows]
+    assert [row[:5] for row in shown] == [
+        ["acme", "logs", "1 MiB/month soft", "█" * 16, "3 MiB"],
+        ["acme", "logs", "2,000/month", "█" * 16, "2,000"],
+        ["late", "logs", "1 MiB/month soft", "░" * 16, "1 KiB"],
+        ["late", "logs", "2,000/month", "████" + "░" * 12, "500"],
+    ]
+    assert [row[-1] for row in shown[:2]] == ["now", "now"]
+    assert all(row[6].startswith("in ") for row in shown)
+
+
+def test_usage_of_one_tenant_with_its_rates_as_json(store: Path) -> None:
+    found = json.loads(run("usage", store, "--tenant", "late", "--rates", "--json").stdout)
+    assert [(each["scope"], each["unit"], each["kind"]) for each in found] == [
+        ("logs", "bytes", "month"),
+        ("logs", "items", "month"),
+        ("traces", "items", "rate"),
+    ]
+    assert [(each["limit"], each["used"]) for each in found[:2]] == [(1 << 20, 1 << 10), (2000, 500)]
+    assert "500/s" in run("usage", store, "--tenant", "late", "--rates").stdout
+    assert run("usage", store, "--tenant", "nobody").stdout == "nothing was used\n"
+
+
+def test_usage_of_what_is_no_store_is_refused(file: Path, tmp_path: Path) -> None:
+    for path, message in ((file, "it is not the file of a file store"), (tmp_path / "none.db", "cannot be read")):
+        done = run("usage", path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr
+
+
+def test_usage_fits_the_terminal(store: Path) -> None:
+    """Bars take what the words leave of the line."""
+    for columns, width in ((80, 8), (120, 40)):
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 20, columns, 0, 0))
+        environment = {**os.environ, "TERM": "xterm"}
+        environment.pop("COLUMNS", None)
+        environment.pop("NO_COLOR", None)
+        shown = subprocess.run([*COMMAND, "usage", store], stdout=theirs, env=environment, timeout=60)
+        os.close(theirs)
+        written = os.read(ours, 1 << 16).decode()
+        os.close(ours)
+        assert shown.returncode == 0
+        assert "\x1b[31m█" in written
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", written).splitlines()
+        assert [line.split()[0] for line in lines] == ["TENANT", "acme", "acme", "late", "late"]
+        assert all(len(line) <= columns for line in lines)
+        assert width <= lines[1].count("█") <= 40

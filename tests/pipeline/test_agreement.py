@@ -9,8 +9,9 @@ import pytest
 
 from otelwarden.audit import AuditConfig
 from otelwarden.compliance import ComplianceConfig
-from otelwarden.core import BatchConfig, parse_bytes, parse_duration
+from otelwarden.core import BatchConfig, parse_bytes, parse_duration, schema_faults
 from otelwarden.failover import FailoverConfig
+from otelwarden.failover.headers import header_faults
 from otelwarden.quota import QuotaConfig
 from otelwarden.redaction import RedactionConfig
 from otelwarden.schemas import load_schema, schema_names
@@ -76,3 +77,13 @@ def test_every_option_is_described(name: str, config: Any) -> None:
 def test_every_schema_has_an_identity() -> None:
     for name in schema_names():
         assert load_schema(name).get("$schema") == "https://json-schema.org/draft/2020-12/schema"
+
+
+HEADERS = ["te", "host", "content-type", "content-length", "content-encoding", "transfer-encoding", "grpc-timeout"]
+HEADERS += ["trace-bin", "te-x", "hostname", "x-content-type", "binary", "x.bin", "x_org", "authorization"]
+
+
+@pytest.mark.parametrize("name", [spelling for name in HEADERS for spelling in (name, name.upper(), name.title())])
+def test_a_header_of_a_tenant_is_refused_at_load_or_can_be_sent(name: str) -> None:
+    document = {"tenants": [{"id": "a", "name": "A", "settings": {"headers": {name: "value"}}}]}
+    assert bool(schema_faults(document, "tenants")) is bool(list(header_faults({name: "value"}, grpc=True)))

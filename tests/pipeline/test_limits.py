@@ -12,6 +12,7 @@ import yaml
 
 from otelwarden.core import ConfigError, use_tenant
 from otelwarden.pipeline import configure, validate
+from otelwarden.quota import read_usage
 from otelwarden.testing import FaultyReceiver
 
 
@@ -112,3 +113,16 @@ def test_a_store_that_cannot_be_opened_is_refused_with_its_place(tmp_path: Path)
     with pytest.raises(ConfigError) as refused:
         configure(write(tmp_path / "otelwarden.yaml", content), set_global=False)
     assert [fault.pointer for fault in refused.value.faults] == ["/processors/quota/store/path"]
+
+
+def test_the_file_of_a_store_stands_beside_the_configuration(tmp_path: Path) -> None:
+    for store, name in (({"type": "file"}, "quota.db"), ({"type": "file", "path": "used/all.db"}, "used/all.db")):
+        limits = {"traces": {"budget": {"items": "5/month"}}}
+        content = document("http://localhost:1", default=limits, store=store)
+        warden = configure(write(tmp_path / "otelwarden.yaml", content), set_global=False)
+        try:
+            spans(warden, "acme", 9)
+        finally:
+            warden.shutdown()
+        (status,) = read_usage(tmp_path / name)
+        assert (status.tenant, status.used) == ("acme", 5)

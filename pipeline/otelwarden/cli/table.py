@@ -35,12 +35,12 @@ class Style:
         return f"\x1b[{code}m{text}\x1b[0m" if self._on else text
 
 
-def bar(score: float | None) -> str:
-    """A score from 0 to 100 as a bar."""
+def bar(score: float | None, width: int = _WIDTH) -> str:
+    """A score from 0 to 100 as a bar of so many characters; what is beyond counts as 0 or 100."""
     if score is None:
         return ""
-    full = int(score * _WIDTH / 100)
-    return "█" * full + "░" * (_WIDTH - full)
+    full = int(min(max(score, 0.0), 100.0) * width / 100)
+    return "█" * full + "░" * (width - full)
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
@@ -53,16 +53,17 @@ def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
         return ""
     # What somebody named after a control character of the terminal must not act on it.
     clean = [[_CONTROL.sub("?", cell) for cell in row] for row in rows]
-    widths = [max(_length(row[column]) for row in clean) for column in range(len(clean[0]))]
+    widths = [max(width_of(row[column]) for row in clean) for column in range(len(clean[0]))]
     lines = []
     for row in clean:
         cells = []
         for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            space = " " * (width - _length(cell))
+            space = " " * (width - width_of(cell))
             cells.append(space + cell if column in right else cell + space)
         lines.append("  ".join(cells).rstrip())
     return "".join(line + "\n" for line in lines)
 
 
-def _length(cell: str) -> int:
+def width_of(cell: str) -> int:
+    """Characters that a text takes on a terminal, its colours left out."""
     return len(_ESCAPE.sub("", cell))

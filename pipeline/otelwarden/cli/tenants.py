@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from otelwarden.cli import tenantsusage
 from otelwarden.cli.table import Style, table
 from otelwarden.tenancy import Tenant, TenantRegistry, TenantStatus, tenant_to_mapping
 
@@ -72,7 +73,9 @@ def _change(arguments: argparse.Namespace) -> int:
 
 def add_commands(commands: Any) -> None:
     """Adds `tenants` and what is under it to the command line."""
-    tenants = commands.add_parser("tenants", help="list tenants, suspend and activate them", description="Tenants.")
+    tenants = commands.add_parser(
+        "tenants", help="list tenants and what they used, suspend and activate them", description="Tenants."
+    )
     under: Commands = tenants.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     listing = under.add_parser("ls", help="list the tenants", description="Lists the tenants of a file.")
@@ -81,6 +84,8 @@ def add_commands(commands: Any) -> None:
 
     showing = under.add_parser("show", help="show all that is known about one", description="Shows one tenant.")
     showing.set_defaults(run=_show)
+
+    tenantsusage.add_command(under)
 
     parsers = [listing, showing]
     for command, (_, what) in _CHANGES.items():

@@ -80,6 +80,10 @@ class TenantsReader:
         wrong = [key for key in ("created_at", "updated_at") if key in plain and not _is_moment(plain[key])]
         if wrong:
             return None, [self._fault(index, "not a moment in time", plain[key], key=key) for key in wrong]
+        headers = list(map(str.lower, plain.get("settings", {}).get("headers", ())))
+        if len(set(headers)) < len(headers):
+            twice = next(name for name in headers if headers.count(name) > 1)
+            return None, [self._fault(index, "a header is given twice", twice, key="settings/headers")]
         zone = plain.get("settings", {}).get("time_zone")
         if zone is not None and not _is_time_zone(zone):
             allowed = "an IANA name such as Europe/Berlin"
