@@ -34,6 +34,25 @@ def test_a_count_is_exact_while_it_is_read_and_eight_threads_tick() -> None:
     assert read == sorted(read)
 
 
+def test_sizes_add_up_while_they_are_read_and_eight_threads_add() -> None:
+    account = Account()
+    read: list[int] = []
+
+    def work() -> None:
+        for number in range(5000):
+            account.receive_bytes(number)
+            account.dropped_bytes("rate").add(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        read.append(account.received_bytes.value)
+    assert account.received_bytes.value == 8 * sum(range(5000))
+    assert account.dropped_bytes_by_reason() == {"rate": 40_000}
+    assert read == sorted(read)
+
+
 def test_an_account_tells_drops_by_reason() -> None:
     account = Account()
     account.dropped("rate").add(2)
@@ -54,6 +73,30 @@ def test_a_ledger_tells_every_account_with_what_is_held() -> None:
         ("b", 1, 1, 0, 0),
         ("c", 1, 0, 1, 0),
     ]
+
+
+def test_a_ledger_tells_bytes_where_they_are_counted() -> None:
+    ledger = Ledger(
+        "quota", "traces", held=lambda: {"a": 1, "b": 1}, held_bytes=lambda: {"a": 30, "b": 5}, max_accounts=1
+    )
+    account = ledger.account("a")
+    account.received.add(3)
+    for size in (10, 20, 30):
+        account.receive_bytes(size)
+    account.forwarded.tick()
+    account.forwarded_bytes.add(10)
+    account.dropped("rate").tick()
+    account.dropped_bytes("rate").add(20)
+    mine, other = ledger.balances()
+    assert (mine.received_bytes, mine.forwarded_bytes, mine.dropped_bytes, mine.held_bytes) == (
+        60,
+        10,
+        {"rate": 20},
+        30,
+    )
+    assert (mine.unaccounted, mine.unaccounted_bytes) == (0, 0)
+    assert (other.tenant, other.held, other.held_bytes, other.unaccounted_bytes) == ("<other>", 1, 5, -5)
+    assert total([mine, other], "quota").unaccounted_bytes == -5
 
 
 def test_what_is_unaccounted_can_be_seen() -> None:

@@ -23,6 +23,7 @@ def provider(runtime: Runtime) -> TracerProvider:
             lambda span, _: Drop("refused") if span.name == "bad" else span,
             component="quota",
             on_error="pass",
+            count_bytes=True,
             runtime=runtime,
         )
     )
@@ -69,6 +70,11 @@ def test_ledgers_decisions_and_errors_are_published(
     assert found["otelwarden.quota.decisions"] == {("drop", "refused", "traces", "acme"): 1}
     assert found["otelwarden.quota.errors"] == {("transform:ValueError",): 1}
     assert found["otelwarden.batch.held"] == {("traces", "acme"): 2}
+    assert found["otelwarden.quota.received.size"] == {("traces", "acme"): 3 * 96 + len("goodgoodbad")}
+    assert found["otelwarden.quota.forwarded.size"] == {("traces", "acme"): 2 * 100}
+    assert found["otelwarden.quota.dropped.size"] == {("refused", "traces", "acme"): 99}
+    assert found["otelwarden.quota.held.size"] == {("traces", "acme"): 0}
+    assert not [name for name in found if name.startswith("otelwarden.batch") and name.endswith(".size")]
     provider.shutdown()
     assert read()["otelwarden.batch.forwarded"] == {("traces", "acme"): 2}
 

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, AlwaysRecordSampler
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState, set_span_in_context
 
-from otelwarden.core import TRACES, Runtime, probability_of, total, use_tenant
+from otelwarden.core import TRACES, Runtime, probability_of, size_of, total, use_tenant
 from otelwarden.quota import QuotaLimiter, QuotaSampler, QuotaSpanProcessor, Usage
 from otelwarden.testing import RecordingSpanProcessor
 
@@ -104,7 +104,7 @@ def test_eight_threads_lose_count_of_nothing(traces_config, sampler):
     limiter = QuotaLimiter(traces_config(0.001, 500, max_debt=0), runtime=runtime)
     sink = RecordingSpanProcessor()
     provider = TracerProvider(sampler=QuotaSampler(limiter, runtime=runtime)) if sampler else TracerProvider()
-    provider.add_span_processor(QuotaSpanProcessor(sink, limiter=limiter, runtime=runtime))
+    provider.add_span_processor(QuotaSpanProcessor(sink, limiter=limiter, count_bytes=True, runtime=runtime))
     tracer = provider.get_tracer("t")
 
     def work():
@@ -122,5 +122,8 @@ def test_eight_threads_lose_count_of_nothing(traces_config, sampler):
     quota = total(balances, "quota", TRACES)
     assert quota.received == (total(balances, "sampler").forwarded if sampler else 1600)
     assert quota.forwarded == len(sink.ended) <= 500
+    assert quota.forwarded_bytes == sum(size_of(span) for span in sink.ended)
+    assert quota.received_bytes == quota.forwarded_bytes + sum(quota.dropped_bytes.values())
+    assert quota.dropped_bytes.keys() == quota.dropped.keys()
     if not sampler:
         assert quota.forwarded == 500

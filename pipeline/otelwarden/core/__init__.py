@@ -15,7 +15,7 @@ from otelwarden.core._sdk import (
     tag_span,
     with_attributes,
 )
-from otelwarden.core.accounting import OTHER_TENANTS, Account, Balance, Count, Ledger, total
+from otelwarden.core.accounting import OTHER_TENANTS, Account, Balance, Ledger, total
 from otelwarden.core.batcher import BatchConfig, Batcher
 from otelwarden.core.batching import FairBatchLogRecordProcessor, FairBatchSpanProcessor
 from otelwarden.core.chain import counts_its_losses, flush_within, shutdown_within
@@ -42,6 +42,7 @@ from otelwarden.core.copies import (
     copy_log,
     copy_span,
 )
+from otelwarden.core.counts import ByteCount, Count
 from otelwarden.core.deadline import Deadline
 from otelwarden.core.documents import (
     MAX_DOCUMENT,
@@ -90,7 +91,7 @@ from otelwarden.core.protocols import (
 )
 from otelwarden.core.runtime import TENANT_ATTRIBUTE, Decision, Runtime, default_runtime
 from otelwarden.core.selfmetrics import publish_self_metrics
-from otelwarden.core.size import size_of, size_of_attributes, size_of_value
+from otelwarden.core.size import measure, measured, size_of, size_of_attributes, size_of_value
 from otelwarden.core.stage import LogTransform, LooksFirst, SpanTransform, item_ids
 from otelwarden.core.stages import LogStageExporter, LogStageProcessor, SpanStageExporter, SpanStageProcessor
 from otelwarden.core.state import (
@@ -131,6 +132,7 @@ __all__ = [
     "Balance",
     "BatchConfig",
     "Batcher",
+    "ByteCount",
     "Classification",
     "Clock",
     "ConfigError",
@@ -211,6 +213,8 @@ __all__ = [
     "links_of",
     "map_metrics",
     "map_points",
+    "measure",
+    "measured",
     "parse_byte_rate",
     "parse_bytes",
     "parse_document",

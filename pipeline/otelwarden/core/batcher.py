@@ -20,7 +20,7 @@ from otelwarden.core.events import Signal
 from otelwarden.core.fairqueue import FairQueue
 from otelwarden.core.fork import run_in_child_after_fork
 from otelwarden.core.runtime import Runtime
-from otelwarden.core.size import size_of
+from otelwarden.core.size import measured
 from otelwarden.core.state import Item
 
 _T = TypeVar("_T")
@@ -138,7 +138,7 @@ class Batcher(Generic[_ItemT]):
     def put(self, item: _ItemT, tenant: str) -> None:
         """Queues an item; never blocks, never raises."""
         try:
-            size = size_of(item)
+            size = measured(item)
         except Exception as error:  # a value of the application's own class: what cannot be measured is not held
             self.errors.record("size_of", error)
             self._account(tenant).received.tick()

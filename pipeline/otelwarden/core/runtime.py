@@ -61,14 +61,21 @@ class Runtime:
         self._lock = threading.RLock()
         self._decisions: dict[Decision, int] = {}
 
-    def ledger(self, component: str, signal: Signal, *, held: Callable[[], Mapping[str, int]] = dict) -> Ledger:
+    def ledger(
+        self,
+        component: str,
+        signal: Signal,
+        *,
+        held: Callable[[], Mapping[str, int]] = dict,
+        held_bytes: Callable[[], Mapping[str, int]] = dict,
+    ) -> Ledger:
         """A new ledger of this pipeline; a second stage of one component is called `component/2`."""
         with self._lock:
             name, number = component, 1
             while f"{name} {signal}" in self._ledgers:
                 number += 1
                 name = f"{component}/{number}"
-            ledger = self._ledgers[f"{name} {signal}"] = Ledger(name, signal, held=held)
+            ledger = self._ledgers[f"{name} {signal}"] = Ledger(name, signal, held=held, held_bytes=held_bytes)
             return ledger
 
     def errors(self, component: str) -> ErrorCount:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
-from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
 from otelwarden.core.accounting import OTHER_TENANTS, Balance
 from otelwarden.core.batcher import COMPONENT as BATCH
@@ -61,9 +61,10 @@ def publish_self_metrics(runtime: Runtime, provider: MeterProvider, *, max_tenan
     """Publishes the ledgers, decisions and errors of a pipeline, for the components that it has by now.
 
     For each component: `otelwarden.<component>.received`, `.forwarded`, `.dropped` and `.held` (`{item}`), `.decisions`
-    (`{decision}`) and `.errors` (`{error}`); for the batch also the conventions' `otel.sdk.processor.*.processed` and
-    `otel.sdk.processor.*.queue.size`. The tenant is in `otelwarden.tenant` and not in the attribute that tags the
-    tenant's own telemetry, since these numbers belong to whoever runs the process.
+    (`{decision}`) and `.errors` (`{error}`); for stages that measure what they get also `.received.size`,
+    `.forwarded.size`, `.dropped.size` and `.held.size` (`By`); for the batch also the conventions'
+    `otel.sdk.processor.*.processed` and `otel.sdk.processor.*.queue.size`. The tenant is in `otelwarden.tenant` and not
+    in the attribute that tags the tenant's own telemetry, since these numbers belong to whoever runs the process.
 
     Args:
         max_tenants: tenants with series of their own.
@@ -113,6 +114,7 @@ def publish_self_metrics(runtime: Runtime, provider: MeterProvider, *, max_tenan
         meter.create_observable_up_down_counter(
             f"{name}.held", [_callback(count("held"))], "{item}", f"Items held by {component}"
         )
+        _publish_sizes(runtime, meter, component, name, attributes)
         meter.create_observable_counter(
             f"{name}.decisions", [_callback(decisions)], "{decision}", f"Decisions of {component}"
         )
@@ -120,6 +122,34 @@ def publish_self_metrics(runtime: Runtime, provider: MeterProvider, *, max_tenan
             f"{name}.errors", [_callback(errors)], "{error}", f"Errors caught by {component}"
         )
     _publish_conventions(runtime, provider)
+
+
+def _publish_sizes(
+    runtime: Runtime, meter: Meter, component: str, name: str, attributes: Callable[[Balance], dict[str, str]]
+) -> None:
+    """The accounts in bytes, of stages that measure what they get; of others there is no series."""
+
+    def measured() -> list[Balance]:
+        return [b for b in runtime.balances() if b.component == component and b.received_bytes]
+
+    def size(field: str) -> Callable[[], Series]:
+        return lambda: ((getattr(b, f"{field}_bytes"), attributes(b)) for b in measured())
+
+    def dropped() -> Series:
+        for balance in measured():
+            for reason, number in balance.dropped_bytes.items():
+                yield number, {**attributes(balance), "otelwarden.reason": reason}
+
+    for outcome in ("received", "forwarded"):
+        meter.create_observable_counter(
+            f"{name}.{outcome}.size", [_callback(size(outcome))], "By", f"Bytes of the items {outcome} by {component}"
+        )
+    meter.create_observable_counter(
+        f"{name}.dropped.size", [_callback(dropped)], "By", f"Bytes of the items dropped by {component}, by reason"
+    )
+    meter.create_observable_up_down_counter(
+        f"{name}.held.size", [_callback(size("held"))], "By", f"Bytes of the items held by {component}"
+    )
 
 
 def _publish_conventions(runtime: Runtime, provider: MeterProvider) -> None:

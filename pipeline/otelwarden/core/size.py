@@ -18,7 +18,7 @@ of the encoded OTLP message without resource and scope, which a batch shares.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -27,6 +27,7 @@ from otelwarden.core.state import Item
 
 _MAX_DEPTH = 64
 _MAX_VALUES = 65_536
+_SIZE: Final = "_otelwarden_size"
 
 
 def size_of_value(value: Any, depth: int = 0) -> int:
@@ -100,3 +101,21 @@ def size_of(item: Item) -> int:
         return total + len(item.status.description or "")
     record = item.log_record
     return 64 + size_of_value(record.body) + size_of_attributes(plain_attributes(record.attributes))
+
+
+def measure(item: Item) -> int:
+    """The size of an item, remembered on it, so that stages one behind the other measure it once.
+
+    A stage that changes an item hands on a copy, which is measured anew.
+    """
+    size: int | None = getattr(item, _SIZE, None)
+    if size is None:
+        size = size_of(item)
+        object.__setattr__(item, _SIZE, size)  # a readable log record is a frozen dataclass
+    return size
+
+
+def measured(item: Item) -> int:
+    """The size of an item: the one that `measure` remembered, if it did."""
+    size: int | None = getattr(item, _SIZE, None)
+    return size_of(item) if size is None else size

@@ -12,10 +12,12 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
+from otelwarden.core.accounting import Account
 from otelwarden.core.drop import DROP_ON_ERROR, Drop
 from otelwarden.core.events import Signal
 from otelwarden.core.failure import OnError
 from otelwarden.core.runtime import Runtime, default_runtime
+from otelwarden.core.size import measure
 from otelwarden.core.state import Item, ItemState, SpanState, state_of
 
 SpanTransform: TypeAlias = Callable[[ReadableSpan, ItemState], "ReadableSpan | Drop"]
@@ -89,9 +91,28 @@ class Stage(Generic[_ItemT]):
         self.errors.record("transform", error)
         return DROP_ON_ERROR if self._on_error == "drop" else item
 
-    def dropped(self, item: Item, tenant: str, drop: Drop) -> None:
-        """Accounts for a dropped item and tells the observers."""
-        self.ledger.account(tenant).dropped(drop.reason).tick()
+    def receive_bytes(self, item: Item, account: Account) -> int:
+        """Measures an item that was received and accounts for its bytes; what cannot be measured has none."""
+        try:
+            size = measure(item)
+        except Exception as error:  # a value of the application's own class
+            self.errors.record("size_of", error)
+            return 0
+        account.receive_bytes(size)
+        return size
+
+    def dropped(self, item: Item, tenant: str, drop: Drop, size: int = 0) -> None:
+        """Accounts for a dropped item and tells the observers.
+
+        Args:
+            size: its bytes, where the stage measures them.
+        """
+        account = self.ledger.account(tenant)
+        account.dropped(drop.reason).tick()
+        if size:
+            dropped = account.dropped_bytes(drop.reason)
+            dropped.add(size)
+            dropped.tidy()
         trace_id, span_id = item_ids(item)
         self.runtime.emit(
             self._component,

@@ -318,7 +318,9 @@ class Builder:
         sampler: Sampler | None = None
         if (limiter := self._limiter(pipeline)) is not None:
             resolver = self._resolver(pipeline)
-            processor = QuotaSpanProcessor(processor, limiter=limiter, resolver=resolver, runtime=runtime)
+            processor = QuotaSpanProcessor(
+                processor, limiter=limiter, resolver=resolver, count_bytes=True, runtime=runtime
+            )
             root = sampler_of_environment() or ALWAYS_ON
             sampler = QuotaSampler(limiter, resolver=resolver, root=root, resource=resource, runtime=runtime)
         if (tenancy := self._tenancy(pipeline)) is not None:
@@ -350,7 +352,9 @@ class Builder:
         processor: LogRecordProcessor = FairBatchLogRecordProcessor(exporter, config=pipeline.batch, runtime=runtime)
         if (limiter := self._limiter(pipeline)) is not None:
             resolver = self._resolver(pipeline)
-            processor = QuotaLogRecordProcessor(processor, limiter=limiter, resolver=resolver, runtime=runtime)
+            processor = QuotaLogRecordProcessor(
+                processor, limiter=limiter, resolver=resolver, count_bytes=True, runtime=runtime
+            )
         if (tenancy := self._tenancy(pipeline)) is not None:
             processor = TenantLogRecordProcessor(processor, tenancy=tenancy, runtime=runtime)
         provider = LoggerProvider(resource=resource, shutdown_on_exit=False)

@@ -20,8 +20,8 @@ from otelwarden.core import (
     Signal,
     TenantDirectory,
     default_runtime,
+    measure,
     run_in_child_after_fork,
-    size_of,
     threshold_of,
 )
 from otelwarden.quota.admission import Admission
@@ -140,12 +140,12 @@ class QuotaLimiter:
         try:
             place = self._places[signal][tenant]
         except KeyError:
-            return self._ask(tenant, signal, 1, size_of(item), debt)
+            return self._ask(tenant, signal, 1, measure(item), debt)
         if place.generation == self._directory.generation:
-            refusal = place.take(1, debt, size_of(item)) if place.counts_bytes else place.take(1, debt)
+            refusal = place.take(1, debt, measure(item)) if place.counts_bytes else place.take(1, debt)
             if refusal is not CLOSED:
                 return refusal
-        return self._ask(tenant, signal, 1, size_of(item), debt)
+        return self._ask(tenant, signal, 1, measure(item), debt)
 
     def _ask(self, tenant: str, signal: Signal, items: int, size: int, debt: bool) -> str | None:
         while True:

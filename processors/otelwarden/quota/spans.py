@@ -42,6 +42,7 @@ class QuotaSpanProcessor(SpanStageProcessor):
         limiter: shared with the sampler and the other signals.
         on_error: what becomes of a span that could not be charged.
         resolver: whose a span is that no stage before this one has asked about.
+        count_bytes: whether the accounts are in bytes too; 1 us for each item unless a batch processor of ours is next.
         runtime: None for the one shared by all stages that are used by hand.
     """
 
@@ -52,10 +53,17 @@ class QuotaSpanProcessor(SpanStageProcessor):
         limiter: QuotaLimiter,
         on_error: OnError = "pass",
         resolver: TenantResolver | None = None,
+        count_bytes: bool = False,
         runtime: Runtime | None = None,
     ) -> None:
         super().__init__(
-            next_processor, self._charge, component="quota", on_error=on_error, resolver=resolver, runtime=runtime
+            next_processor,
+            self._charge,
+            component="quota",
+            on_error=on_error,
+            resolver=resolver,
+            count_bytes=count_bytes,
+            runtime=runtime,
         )
         self._take = limiter.charge
         self._observe = limiter.config.overflow == "observe"
