@@ -7,17 +7,23 @@ from otelwarden.quota.limits import MetricLimits, SignalLimits, TenantLimits
 from otelwarden.quota.logs import QuotaLogRecordProcessor
 from otelwarden.quota.meters import BudgetLimit, LimitStatus, Meter, MeterKey, RateLimit
 from otelwarden.quota.metrics import QuotaMetricReader
+from otelwarden.quota.notice import DropNotices
 from otelwarden.quota.reader import read_usage
 from otelwarden.quota.sampler import QuotaSampler
 from otelwarden.quota.series import SeriesLimiter, SeriesUsage
 from otelwarden.quota.spans import QuotaSpanProcessor
 from otelwarden.quota.store import MemoryStore, Store, open_store
 from otelwarden.quota.storeconfig import StoreConfig
+from otelwarden.quota.usageconfig import UsageConfig
+from otelwarden.quota.usageevents import UsageSum, Used
+from otelwarden.quota.usageexport import UsageExport
+from otelwarden.quota.usagesinks import UsageSink, read_usage_events
 
 __all__ = [
     "Amount",
     "BudgetLimit",
     "Budgets",
+    "DropNotices",
     "LimitStatus",
     "MemoryStore",
     "Meter",
@@ -37,6 +43,12 @@ __all__ = [
     "StoreConfig",
     "TenantLimits",
     "Usage",
+    "UsageConfig",
+    "UsageExport",
+    "UsageSink",
+    "UsageSum",
+    "Used",
     "open_store",
     "read_usage",
+    "read_usage_events",
 ]
