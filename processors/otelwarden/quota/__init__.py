@@ -14,7 +14,7 @@ from otelwarden.quota.spans import QuotaSpanProcessor
 from otelwarden.quota.store import MemoryStore, Store, open_store
 from otelwarden.quota.storeconfig import StoreConfig
 from otelwarden.quota.usageconfig import UsageConfig
-from otelwarden.quota.usageevents import UsageEvent, UsageSum, Used
+from otelwarden.quota.usageevents import UsageSum, Used
 from otelwarden.quota.usageexport import UsageExport
 from otelwarden.quota.usagesinks import UsageSink, read_usage_events
 
@@ -42,7 +42,6 @@ __all__ = [
     "TenantLimits",
     "Usage",
     "UsageConfig",
-    "UsageEvent",
     "UsageExport",
     "UsageSink",
     "UsageSum",

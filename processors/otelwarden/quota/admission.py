@@ -60,7 +60,7 @@ class Admission:
     def _use_counters(self) -> None:
         self._lock = threading.RLock()
         self._charged = 0.0
-        self._started = 0
+        self._started = self._kept = 0
         self._others = 0.0
         self.kept: Count = self._flow.kept.count
         """Every span of a trace that was kept here ticks this when it starts."""
@@ -101,13 +101,20 @@ class Admission:
             flow.began += 1
             if randomness < threshold:
                 return RATE, threshold
-            if left < (flow.open + 1) * flow.seen_size:
-                return BUDGET, threshold
+            if left < self._promised():
+                self._end_window(now_ns, others)  # as some may have ended meanwhile
+                if left < self._promised():
+                    return BUDGET, threshold
             flow.kept_now += 1
+            self._kept += 1
             size = flow.least_size(limit.rate) if limit is not None else flow.seen_size
             self._level -= size
             self._charged += size
             return None, threshold
+
+    def _promised(self) -> float:
+        """Items of a budget that the open traces and one more will use, at the mean size of all so far."""
+        return (self._flow.open + 1) * max(1.0, self._started / max(1, self._kept))
 
     def _probability(self, now_ns: int, limit: RateLimit | None, others: float) -> float:
         flow = self._flow
@@ -117,8 +124,7 @@ class Admission:
         self._level_at = now_ns
         elapsed = (now_ns - self._window_at) / 1e9
         if elapsed >= _WINDOW or flow.began * flow.seen_size * _WINDOWS_IN_CAPACITY >= capacity:
-            self._end_window(elapsed, others)
-            self._window_at = now_ns
+            self._end_window(now_ns, others)
         if limit is None or flow.arrivals <= 0:
             return 1.0
         free = max(limit.rate - flow.unbidden, limit.rate * _LEAST_FREE)
@@ -133,14 +139,15 @@ class Admission:
         least = _TRACES_IN_CAPACITY * self._flow.seen_size
         return least if limit is None else max(float(limit.burst), least)
 
-    def _end_window(self, elapsed: float, others: float) -> None:
+    def _end_window(self, now_ns: int, others: float) -> None:
+        elapsed, self._window_at = (now_ns - self._window_at) / 1e9, now_ns
         came_beside, self._others = max(0.0, others - self._others), others
         kept, unbidden = self._flow.end_window(elapsed, came_beside)
         self._started += kept
-        # Traces turned out larger than they were charged for: made up for here, so that no error adds up.
-        missing = max(0.0, self._started - self._charged)
-        self._charged += missing
-        self._level -= missing + unbidden
+        # Traces turned out larger than they were charged for, or smaller: made up for here, so that no error adds up.
+        due = min(max(self._charged, self._started), self._started + self._flow.open * self._flow.seen_size)
+        self._level += self._charged - due - unbidden
+        self._charged = due
 
     def is_full(self, now_ns: int, limit: RateLimit | None) -> bool:
         """Whether forgetting this would lose no more than estimates."""
