@@ -7,6 +7,7 @@ from otelwarden.quota.limits import MetricLimits, SignalLimits, TenantLimits
 from otelwarden.quota.logs import QuotaLogRecordProcessor
 from otelwarden.quota.meters import BudgetLimit, LimitStatus, Meter, MeterKey, RateLimit
 from otelwarden.quota.metrics import QuotaMetricReader
+from otelwarden.quota.notice import DropNotices
 from otelwarden.quota.reader import read_usage
 from otelwarden.quota.sampler import QuotaSampler
 from otelwarden.quota.series import SeriesLimiter, SeriesUsage
@@ -22,6 +23,7 @@ __all__ = [
     "Amount",
     "BudgetLimit",
     "Budgets",
+    "DropNotices",
     "LimitStatus",
     "MemoryStore",
     "Meter",
