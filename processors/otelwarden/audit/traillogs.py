@@ -187,9 +187,9 @@ class TrailLogs:
         return flush_within(self._exporter, within, self._errors) and done
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Exports what waits and shuts the exporter down; whether all of it went out within `timeout` seconds.
+        """Exports what waits and shuts the exporter down; whether it was given everything within `timeout` seconds.
 
-        Closing twice does nothing.
+        How long an exporter that cannot deliver is waited for is its own affair. Closing twice does nothing.
         """
         with self._lock:
             if self._closed:
@@ -197,7 +197,7 @@ class TrailLogs:
             self._closed = True
         atexit.unregister(self._at_exit)
         deadline = Deadline(timeout)
-        done = self.flush(deadline)
+        done = self._idle.wait(deadline.remaining)
         self._queue.put(None)
         shutdown_within(self._exporter, deadline, self._errors)
         return done
