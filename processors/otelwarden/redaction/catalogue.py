@@ -34,6 +34,13 @@ _OPENED: Final = r"[ \t]{0,8}(?:[A-Za-z]{1,10}\s{0,2}=\s{0,2})?[\\\"'`(\[{]{0,5}
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NO_WORD: Final = re.compile(r"[^a-z0-9]+")
 
+TRIGGERS: Final[Mapping[str, str]] = {
+    "at_sign": "@",
+    "secret_word": r"(?i)passw|passphr|pwd|secret|token|credent|[a-z0-9_\-. ]key|\bx-[a-z0-9\-]*signature"
+    r"|\bpass\s{0,3}=|sid=|session_?id=|session=|\.aspnetcore\.|_logged_in_",
+}
+"""What many gates have in them, by the name that a detector gives it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detector:
@@ -53,6 +60,9 @@ class Detector:
     """The form; the first group, or else the whole match, is the hit. None: known by its key alone."""
     gate: str | None = None
     """A looser pattern that occurs wherever `pattern` does; None for `pattern` itself, or the context words."""
+    trigger: str | None = None
+    """A pattern that occurs wherever the gate does, and that other detectors share: the gate is looked for only where
+    one of all their triggers is."""
     validator: str | None = None
     """Name of the validator that a candidate must pass."""
     min_entropy: float = 0.0
@@ -84,8 +94,10 @@ class Detector:
     def from_mapping(cls, document: Mapping[str, Any], *, catalogued: bool = False) -> Detector:
         """The detector that a file describes, whose schema has been checked."""
         fields = dict(document)
+        if "trigger" in fields:
+            fields["trigger"] = TRIGGERS[fields["trigger"]]
         if "assigned" in fields:
-            fields.update(_assignment(**fields.pop("assigned")))
+            fields = _assignment(**fields.pop("assigned")) | fields
         context: Mapping[str, Any] = fields.pop("context", {})
         keys: Mapping[str, str] = fields.pop("keys", {})
         for name in ("examples", "near_misses"):
@@ -111,6 +123,7 @@ class Detector:
             low=None,
             pattern=pattern,
             gate=self.low.get("gate", self.gate if pattern == self.pattern else None),
+            trigger=self.trigger if pattern == self.pattern else None,
             validator=self.low.get("validator", self.validator),
             key_pattern=None,
             key_value=None,
@@ -135,12 +148,10 @@ class Detector:
         return self.word_pattern or self.pattern
 
 
-def _assignment(name: str, value: str) -> dict[str, str]:
-    """Pattern and gate of a value that is given to a name: in code, configuration, a shell, JSON, YAML or XML."""
-    return {
-        "pattern": f"(?i:{name}){_NAME}{_CLOSED}{_SIGN}{_OPENED}({value})",
-        "gate": f"(?i:{name})",
-    }
+def _assignment(name: str, value: str, *, within_words: bool = False) -> dict[str, str]:
+    """Pattern, gate and trigger of a value given to a name: in code, configuration, a shell, JSON, YAML or XML."""
+    start = f"(?i:{name})" if within_words else f"(?i:(?:\\b|_)(?:{name}))"
+    return {"pattern": f"{start}{_NAME}{_CLOSED}{_SIGN}{_OPENED}({value})", "gate": start, "trigger": start}
 
 
 def pattern_of_words(words: Iterable[str]) -> str:

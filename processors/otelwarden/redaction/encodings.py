@@ -22,8 +22,13 @@ MAX_LAYERS: Final = 3
 _BASE64: Final = "(?:ey[IJ]|eyAi|ew[o0k][gJKi]|W3s[iK]|Wy[IJ]|LS0tLS1CRUdJTi)"
 """How base64 begins of `{"`, `{ "`, `{` and a line break, `[{`, `["` and `-----BEGIN `."""
 
-GATE: Final = rf"%[0-9A-Fa-f]{{2}}|\\u[0-9A-Fa-f]{{4}}|\\/|[0-9A-Z]\+[0-9A-Z(]|\b{_BASE64}[A-Za-z0-9+/_\-]{{13}}"
+_SIGNS: Final = rf"%[0-9A-Fa-f]{{2}}|\\u[0-9A-Fa-f]{{4}}|\\/|\b{_BASE64}[A-Za-z0-9+/_\-]{{13}}"
+
+GATE: Final = rf"{_SIGNS}|[0-9A-Z]\+[0-9A-Z(]"
 """Where there may be something to decode for the shipped detectors: none has a blank behind a lower-case letter."""
+
+LOOSE_GATE: Final = rf"{_SIGNS}|\+[0-9A-Z(]"
+"""What occurs wherever `GATE` does. It begins at a rare sign, so that a gate over much else keeps few states."""
 
 WIDE_GATE: Final = rf"{GATE}|[^\x00- ]\+[^\x00- ]"
 """As `GATE`, for detectors that may expect a blank anywhere."""
