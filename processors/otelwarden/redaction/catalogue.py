@@ -25,11 +25,12 @@ Sample: TypeAlias = str | Mapping[str, str]
 """A text, or one field as `{key: value}`."""
 
 CONTEXT_DISTANCE: Final = 40
-_NAME: Final = r"[\w.\- ]{0,48}"
-_CLOSED: Final = r"[\\\"'`\])]{0,5}[ \t]{0,8}"
-_SIGN: Final = r"(?:[:?.|+]{0,3}=>?|:|->|,|>)"
-_OPENED: Final = r"[ \t]{0,8}(?:[A-Za-z]{1,10}\s{0,2}=\s{0,2})?[\\\"'`(\[{]{0,5}(?:(?i:bearer|basic|token)[ =])?"
-"""Between a name and the value it is given: `: `, `=`, ` := "`, ` string = "`, `", "`, `>`, `: String = '`."""
+_NAME: Final = r"[\w.\- ]*"
+_CLOSED: Final = r"[\\\"'`\])]*[ \t]*"
+_SIGN: Final = r"(?:[:?.|+]*=>?|:|->|,|>)"
+_OPENED: Final = r"[ \t]*(?:[A-Za-z]+\s{0,2}=\s{0,2})?[\\\"'`(\[{]*(?:(?i:bearer|basic|token)[ =])?"
+"""Between a name and the value it is given: `: `, `=`, ` := "`, ` string = "`, `", "`, `>`, `: String = '`. Unbounded,
+as an automaton that counts has a state for each count."""
 
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NO_WORD: Final = re.compile(r"[^a-z0-9]+")

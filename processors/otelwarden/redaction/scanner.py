@@ -58,9 +58,10 @@ class Scanner:
         own = any(not detector.catalogued for detector in self.detectors)
         self._encoded = find_by(compile_pattern(WIDE_GATE if own else GATE))
         triggered = [finder for finder in self._finders if finder.trigger is not None]
-        gates: dict[tuple[bool, bool], list[tuple[int, str]]] = {(False, False): [(ENCODED, WIDE_GATE if own else LOOSE_GATE)]}
+        plain = [(ENCODED, WIDE_GATE if own else LOOSE_GATE)]
         if triggered:
-            gates[False, False].append((TRIGGER, _triggers_of(triggered)))
+            plain.append((TRIGGER, _triggers_of(triggered)))
+        gates: dict[tuple[bool, bool], list[tuple[int, str]]] = {(False, False): plain}
         for finder in self._finders:
             gate = finder.detector.gate_pattern
             if gate is not None and finder.trigger is None:

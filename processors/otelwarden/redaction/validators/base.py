@@ -16,7 +16,8 @@ Validator: TypeAlias = Callable[[bytes, int, int], int]
 Check: TypeAlias = Callable[[str], bool]
 """Whether letters and digits without their separators, in upper case, are a number of some kind."""
 
-DIGITS: Final = frozenset(b"0123456789")
+ALL_DIGITS: Final = b"0123456789"
+DIGITS: Final = frozenset(ALL_DIGITS)
 _SEPARATORS: Final = b" -./:,'\\()\xc2\xa0\t"
 
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import re
 import zlib
 from typing import Final
 
-from otelwarden.redaction.validators.base import DIGITS
+from otelwarden.redaction.validators.base import ALL_DIGITS
+from otelwarden.redaction.validators.randomness import has_entropy
 
 _NO_SECRET: Final = re.compile(
     rb"(?i)(?:[?*#.\-_]|x{3}|\xe2\x80\xa2)+|\$\d+|\$?\{.*\}?|%\(?\w*\)?s|:\w+|@\w+|<.*>?|\[.*\]?|(?:\[?redacted\]?[:@]?)+|"
     rb"null|none|nil|undefined|true|false|yes|no|on|off|required|missing|empty|invalid|incorrect|wrong|hidden|masked|"
     rb"filtered|str|string|text|bytes|varchar"
 )
-_TEMPLATE: Final = re.compile(
-    rb"(?i)\$\(|\$\{|\{\{|\}\}|\A`|<[a-z _\-]+>|\*{3}|\.{3}|\.\.\Z|\.\.\[|"
-    rb"change[_\-]?me|your[_\-]|placeholder|redacted|abcdefghijkl"
-)
+_TEMPLATE: Final = re.compile(rb"(?i)\$\(|\$\{|\{\{|\}\}|\A`|<[a-z _\-]+>|\*{3}|\.{3}|\.\.\Z|\.\.\[")
+_NO_TEMPLATE: Final = bytes({*range(256)} - {*b"$}`<*."})
+_SAID: Final = re.compile(rb"change[_\-]?me|your[_\-]|placeholder|redacted|abcdefghijkl")
 _RUN: Final = re.compile(rb"([B-Za-z0-9])\1{7}|[xX]{6}")
 _CODE: Final = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?:\(.*)?|[a-z]+(?:[A-Z][a-z]+)+[0-9]?")
 _WORDS: Final = re.compile(rb"[A-Za-z]+(?:[_\-./:][A-Za-z]+)*[_\-./:]?[0-9]{0,4}")
@@ -30,21 +29,23 @@ _SECRET_NAME: Final = re.compile(
     rb"(?i)(?:api|access|auth|client|private|secret|app|service|user|admin|root|db|bearer|refresh|signing|master|license)"
     rb"[_\-. ]{0,2}(?:key|token|secret)|secret|token|passw|pwd|credential|apikey|authorization"
 )
-_ID_NAME: Final = re.compile(
-    rb"(?i)(?:id|ids|name|file|path|url|uri|length|size|type|version|alias|count|ttl)[\"']?\W{0,6}\Z"
+_ID_NAMES: Final = (
+    *(b"id", b"ids", b"name", b"file", b"path", b"url", b"uri", b"length", b"size", b"type", b"version", b"alias"),
+    *(b"count", b"ttl"),
 )
+_NAME_REACH: Final = 24
+_MAX_SIGNS: Final = 7
+_NO_WORD: Final = bytes(byte for byte in range(256) if not (chr(byte).isalnum() and byte < 0x80) and byte != 0x5F)
+_FORMS: Final = (_CODE, _WORDS, _PATH, _VERSION)
+_NO_SIGN: Final = bytes({*range(256)} - {*b"./:"})
 _BASE62: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-
-def entropy(value: bytes) -> float:
-    """Shannon's entropy of the bytes, in bits a byte."""
-    size = len(value)
-    return -sum(n / size * math.log2(n / size) for n in map(value.count, set(value)))
 
 
 def _is_template(value: bytes) -> bool:
     """Whether something stands where a secret would: a variable, a command, one sign over and over."""
-    return _TEMPLATE.search(value) is not None or _RUN.search(value) is not None
+    if value.translate(None, _NO_TEMPLATE) and _TEMPLATE.search(value):
+        return True
+    return _SAID.search(value.lower()) is not None or _RUN.search(value) is not None
 
 
 def secret_value(text: bytes, start: int, end: int) -> int:
@@ -65,14 +66,14 @@ def stated_secret(text: bytes, start: int, end: int) -> int:
 def token_like(text: bytes, start: int, end: int) -> int:
     """Something random: letters of both cases or digits among letters, and 3 bits of entropy a character or more."""
     value = text[start:end]
-    mixed = any(byte in DIGITS for byte in value) or (value.lower() != value and value.upper() != value)
-    return secret_value(text, start, end) if mixed and entropy(value) >= 3.0 else 0
+    mixed = _digits_in(value) or (value.lower() != value and value.upper() != value)
+    return secret_value(text, start, end) if mixed and has_entropy(value, 3.0) else 0
 
 
 def issued_token(text: bytes, start: int, end: int) -> int:
     """What stands behind an issuer's prefix: not one sign over and over, nor a template."""
     value = text[start:end]
-    if _is_template(value) or entropy(value) < 2.7:
+    if _is_template(value) or not has_entropy(value, 2.7):
         return 0
     return secret_value(text, start, end)
 
@@ -80,16 +81,26 @@ def issued_token(text: bytes, start: int, end: int) -> int:
 def assigned_secret(text: bytes, start: int, end: int) -> int:
     """A random value given to a name that says it is secret: no word, path, version, code or identifier."""
     value = text[start:end]
-    if _is_template(value) or _ID_NAME.search(text, max(0, start - 24), start):
+    digits = _digits_in(value)
+    if not digits or digits == len(value) or _is_identifier(text, start) or _is_template(value):
         return 0
-    if any(form.fullmatch(value) for form in (_CODE, _WORDS, _PATH, _VERSION)):
+    # Words have four digits at most, and the other forms a sign.
+    if (digits <= 4 or value.translate(None, _NO_SIGN)) and any(form.fullmatch(value) for form in _FORMS):
         return 0
-    if _UUID.fullmatch(value):
+    if len(value) == 36 and _UUID.fullmatch(value):
         return end if _SECRET_NAME.search(text, max(0, start - 48), start) else 0
-    digits = sum(byte in DIGITS for byte in value)
-    if not digits or digits == len(value) or entropy(value) < 2.8:
-        return 0
-    return secret_value(text, start, end)
+    return secret_value(text, start, end) if has_entropy(value, 2.8) else 0
+
+
+def _digits_in(value: bytes) -> int:
+    return len(value) - len(value.translate(None, ALL_DIGITS))
+
+
+def _is_identifier(text: bytes, start: int) -> bool:
+    """Whether the name that a value is given to says that it is an identifier, a path or a measure."""
+    before = text[max(0, start - _NAME_REACH) : start]
+    name = before.rstrip(_NO_WORD)
+    return len(before) - len(name) <= _MAX_SIGNS and name.lower().endswith(_ID_NAMES)
 
 
 def mixed_token(text: bytes, start: int, end: int) -> int:
@@ -109,10 +120,11 @@ def lone_token(text: bytes, start: int, end: int) -> int:
 
 def slack_token(text: bytes, start: int, end: int) -> int:
     """A Slack token: a digit, and a random part of 10 signs or more."""
-    parts = text[start:end].split(b"-")
-    if not any(byte in DIGITS for byte in text[start:end]) or max(map(len, parts[1:])) < 10:
+    value = text[start:end]
+    parts = value.split(b"-")
+    if not _digits_in(value) or max(map(len, parts[1:])) < 10:
         return 0
-    return secret_value(text, start, end) if entropy(text[start:end]) >= 2.7 and b"xxxxxx" not in text[start:end] else 0
+    return secret_value(text, start, end) if has_entropy(value, 2.7) and b"xxxxxx" not in value else 0
 
 
 def vault_token(text: bytes, start: int, end: int) -> int:
@@ -122,7 +134,7 @@ def vault_token(text: bytes, start: int, end: int) -> int:
         return issued_token(text, start, end)
     body = value[2:]
     cases = body.lower() != body and body.upper() != body
-    return issued_token(text, start, end) if cases and any(byte in DIGITS for byte in body) else 0
+    return issued_token(text, start, end) if cases and _digits_in(body) else 0
 
 
 def option_value(text: bytes, start: int, end: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from typing import Final
 
 from otelwarden.redaction.validators.base import DIGITS, digits_go_on, in_a_fraction
@@ -21,6 +22,8 @@ IBAN_LENGTHS: Final = {
 }
 """Characters of an IBAN by country. Source: SWIFT IBAN registry (ISO 13616)."""
 
+_APART: Final = b" -"
+_IBAN_VALUES: Final = {ord(sign): str(int(sign, 36)) for sign in string.digits + string.ascii_letters}
 _DIGIT_VALUES: Final = bytes((byte - 48) & 0xFF for byte in range(256))
 _DOUBLE: Final = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)) + bytes(246)
 
@@ -62,12 +65,11 @@ def payment_card(text: bytes, start: int, end: int) -> int:
     """A card number: an issuer's range and length, Luhn's check digit, ending where its digits end."""
     if in_a_fraction(text, start) or (start and text[start - 1] == 0x2D and text[start - 2 : start - 1].isdigit()):
         return 0
-    positions = [at for at in range(start, end) if text[at] in DIGITS]
-    digits = bytes(text[at] for at in positions)
+    digits = text[start:end].translate(None, _APART)
     for length in card_lengths(digits):
         if length > len(digits):
             continue
-        stop = positions[length - 1] + 1
+        stop = _end_of(text, start, end, length, len(digits))
         if stop < len(text) and text[stop] in DIGITS:
             continue
         if luhn_valid(digits[:length]) and len(set(digits[:length])) > 1:
@@ -75,19 +77,25 @@ def payment_card(text: bytes, start: int, end: int) -> int:
     return 0
 
 
+def _end_of(text: bytes, start: int, end: int, length: int, of: int) -> int:
+    """Where so many signs of a candidate end that has more of them, and blanks and hyphens between."""
+    if length == of:
+        return end
+    return [at for at in range(start, end) if text[at] not in _APART][length - 1] + 1
+
+
 def iban(text: bytes, start: int, end: int) -> int:
     """An IBAN: the length of its country, and 1 modulo 97 (ISO 13616, ISO 7064 MOD 97-10)."""
     length = IBAN_LENGTHS.get(text[start : start + 2].decode("ascii", "replace").upper(), 0)
-    positions = [at for at in range(start, end) if text[at] != 0x20 and text[at] != 0x2D]
-    if not length or len(positions) < length:
+    signs = text[start:end].translate(None, _APART)
+    if not length or len(signs) < length:
         return 0
-    stop = positions[length - 1] + 1
+    stop = _end_of(text, start, end, length, len(signs))
     if stop < len(text) and (text[stop : stop + 1].isalnum()):
         return 0
-    compact = bytes(text[at] for at in positions[:length]).decode("ascii", "replace")
     try:
-        number = int("".join(str(int(char, 36)) for char in compact[4:] + compact[:4]))
-    except ValueError:
+        number = int("".join([_IBAN_VALUES[sign] for sign in signs[4:length] + signs[:4]]))
+    except KeyError:
         return 0
     return stop if number % 97 == 1 else 0
 
