@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from otelwarden.core import LOGS, TRACES, GovernanceEvent, Runtime
-from otelwarden.quota import QuotaConfig, QuotaLimiter, open_store
+from otelwarden.quota import QuotaConfig, QuotaLimiter, Used, open_store
+from otelwarden.quota.usageevents import usage_events
+from otelwarden.quota.usagesinks import as_lines
 from otelwarden.tenancy import Tenancy, TenantRegistry
 
 COMMAND = [str(Path(sys.executable).with_name("otelwarden")), "tenants"]
@@ -161,3 +163,25 @@ def test_usage_fits_the_terminal(store: Path) -> None:
         assert [line.split()[0] for line in lines] == ["TENANT", "acme", "acme", "late", "late"]
         assert all(len(line) <= columns for line in lines)
         assert width <= lines[1].count("█") <= 40
+
+
+def test_a_bill_counts_each_event_once(tmp_path: Path) -> None:
+    used = {("acme", "traces"): Used(1200, 345_678, {"rate": 5}, {"rate": 99}), ("acme", "logs"): Used(7, 700)}
+    first, second = (
+        usage_events(used, source="/shop", stream="5", since=since, until=since + 3600, now=since)
+        for since in (1_793_534_400, 1_793_538_000)
+    )
+    (tmp_path / "usage-2026-11.jsonl").write_bytes(as_lines([*first, *second, first[0]]))
+    done = run("bill", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split() for line in done.stdout.splitlines()[1:]] == [
+        ["acme", "logs", "14", "1,400", "0"],
+        ["acme", "traces", "2,400", "691,356", "10", "rate", "10"],
+    ]
+    (tmp_path / "usage-2026-10.jsonl").write_bytes(b"half a li")
+    done = run("bill", tmp_path, "--since", "2026-11-01T14:00:00+01:00", "--json")
+    assert done.returncode == 1
+    assert "0 contradict an earlier one, 1 lines are no usage event" in done.stderr
+    found = json.loads(done.stdout)
+    assert (found["events"], found["repeated"], found["used"][0]["items"]) == (2, 0, 7)
+    assert run("bill", tmp_path / "none").returncode == 2

@@ -8,7 +8,16 @@ import pytest
 import yaml
 
 from otelwarden.core import ConfigError
-from otelwarden.quota import Amount, Budgets, MetricLimits, QuotaConfig, SignalLimits, StoreConfig, TenantLimits
+from otelwarden.quota import (
+    Amount,
+    Budgets,
+    MetricLimits,
+    QuotaConfig,
+    SignalLimits,
+    StoreConfig,
+    TenantLimits,
+    UsageConfig,
+)
 from otelwarden.schemas import load_schema
 
 DEFAULT = TenantLimits(
@@ -54,6 +63,15 @@ def test_every_option_is_read():
             interval=0.05,
             timeout=0.2,
             fallback="closed",
+        ),
+        usage=UsageConfig(
+            path="./usage",
+            url="https://billing.example/usage",
+            token_file="./token",
+            source="/shop/eu",
+            period=900.0,
+            checkpoint=5.0,
+            timeout=2.0,
         ),
     )
 
@@ -104,21 +122,23 @@ def test_the_debt_is_the_burst_and_at_least_a_thousand():
     [
         (QuotaConfig, load_schema("quota")),
         (StoreConfig, load_schema("quota")["$defs"]["store"]),
+        (UsageConfig, load_schema("quota")["$defs"]["usage"]),
         (TenantLimits, load_schema("limits")),
         (SignalLimits, load_schema("limits")["$defs"]["signal"]),
         (MetricLimits, load_schema("limits")["properties"]["metrics"]),
         (Budgets, load_schema("limits")["$defs"]["signal"]["properties"]["budget"]),
     ],
-    ids=["quota", "store", "limits", "signal", "metrics", "budgets"],
+    ids=["quota", "store", "usage", "limits", "signal", "metrics", "budgets"],
 )
 def test_schema_and_dataclass_agree(of, schema):
     assert set(schema["properties"]) == {field.name for field in dataclasses.fields(of)}
     assert schema["additionalProperties"] is False
 
 
-def test_the_defaults_of_the_store_are_those_of_the_schema():
-    written = {name: each["default"] for name, each in load_schema("quota")["$defs"]["store"]["properties"].items()}
-    assert StoreConfig.from_mapping(written) == StoreConfig()
+@pytest.mark.parametrize("of", [StoreConfig, UsageConfig], ids=["store", "usage"])
+def test_the_defaults_of_a_part_are_those_of_the_schema(of):
+    schema = load_schema("quota")["$defs"][of.__name__.removesuffix("Config").lower()]
+    assert of.from_mapping({name: each["default"] for name, each in schema["properties"].items()}) == of()
 
 
 class TestLimitsOfATenant:

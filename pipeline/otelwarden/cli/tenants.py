@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from otelwarden.cli import tenantsusage
+from otelwarden.cli import tenantsbill, tenantsusage
 from otelwarden.cli.table import Style, table
 from otelwarden.tenancy import Tenant, TenantRegistry, TenantStatus, tenant_to_mapping
 
@@ -86,6 +86,7 @@ def add_commands(commands: Any) -> None:
     showing.set_defaults(run=_show)
 
     tenantsusage.add_command(under)
+    tenantsbill.add_command(under)
 
     parsers = [listing, showing]
     for command, (_, what) in _CHANGES.items():

@@ -152,9 +152,14 @@ class Runtime:
         with self._lock:
             return list(dict.fromkeys(ledger.component for ledger in self._ledgers.values()))
 
-    def balances(self) -> list[Balance]:
-        """The accounts of every stage."""
-        return [balance for ledger in list(self._ledgers.values()) for balance in ledger.balances()]
+    def balances(self, *components: str) -> list[Balance]:
+        """The accounts of every stage, or of the stages of some components."""
+        chosen = [
+            ledger
+            for ledger in list(self._ledgers.values())
+            if not components or ledger.component.partition("/")[0] in components
+        ]
+        return [balance for ledger in chosen for balance in ledger.balances()]
 
     def decisions(self) -> dict[Decision, int]:
         """How many items, or places in items, each kind of decision was about."""

@@ -66,6 +66,7 @@ from otelwarden.quota import (
     QuotaMetricReader,
     QuotaSampler,
     QuotaSpanProcessor,
+    UsageExport,
     open_store,
 )
 from otelwarden.redaction import (
@@ -116,6 +117,7 @@ class Builder:
             self._build_traces(pipelines[TRACES], resource)
         if LOGS in pipelines:
             self._build_logs(pipelines[LOGS], resource)
+        self._build_usage()
         if self.parts.sdk_meter_provider is not None and self._settings.self_metrics:
             publish_self_metrics(self._runtime, self.parts.sdk_meter_provider)
         self._build_assessor(resource)
@@ -161,6 +163,19 @@ class Builder:
             self.parts.limiters[name] = self._made[name]
         limiter: QuotaLimiter = self._made[name]
         return limiter
+
+    def _build_usage(self) -> None:
+        pipelines = self._settings.pipelines.items()
+        for name, limiter in self.parts.limiters.items():
+            if (config := limiter.config.usage) is None:
+                continue
+            signals = [signal for signal, pipeline in pipelines if pipeline.processors.get("quota") == name]
+            try:
+                export = UsageExport(config, signals=signals, runtime=self._runtime)
+            except ConfigError as error:
+                pointer = f"/processors/{name.replace('/', '~1')}/usage"
+                raise ConfigError(fault.within(pointer, file=self._settings.file) for fault in error.faults) from None
+            self.parts.usage.append(export)
 
     def _redaction(self, pipeline: PipelineSettings) -> dict[str, Any] | None:
         """The arguments of the redaction stages; None without redaction."""

@@ -27,7 +27,7 @@ from otelwarden.core import (
     schema_faults,
 )
 from otelwarden.failover import FailoverConfig
-from otelwarden.quota import QuotaConfig, StoreConfig
+from otelwarden.quota import QuotaConfig, StoreConfig, UsageConfig
 from otelwarden.redaction import RedactionConfig
 from otelwarden.tenancy import TenancyConfig
 
@@ -54,7 +54,7 @@ endpoint. No tenant is known, so any that the application names passes."""
 
 _CONFIGS: Final[Mapping[str, Callable[[Mapping[str, Any], Path], Any]]] = {
     "tenancy": lambda block, base: TenancyConfig.from_mapping(_absolute_paths(block, base)),
-    "quota": lambda block, base: QuotaConfig.from_mapping(_absolute_paths(_with_store_path(block), base)),
+    "quota": lambda block, base: QuotaConfig.from_mapping(_absolute_paths(_with_quota_paths(block), base)),
     "redaction": lambda block, base: RedactionConfig.from_mapping(block, base=base),
     "audit": lambda block, base: AuditConfig.from_mapping(_absolute_paths(block, base)),
     "failover": lambda block, base: FailoverConfig.from_mapping(_absolute_paths(block, base)),
@@ -291,11 +291,13 @@ def _absolute_paths(block: Any, base: Path, key: str = "") -> Any:
     return block
 
 
-def _with_store_path(block: Any) -> Any:
-    """The block of quota in which a store names its file, so that the default too is relative to the configuration."""
-    if isinstance(block, Mapping) and isinstance(block.get("store"), Mapping):
-        return {**block, "store": {"path": StoreConfig().path, **block["store"]}}
-    return block
+def _with_quota_paths(block: Any) -> Any:
+    """The block of quota with its default paths, so that these too are relative to the configuration."""
+    defaults = {"store": StoreConfig().path, "usage": UsageConfig().path}
+    if not isinstance(block, Mapping):
+        return block
+    given = {key: each for key, each in block.items() if key in defaults and isinstance(each, Mapping)}
+    return {**block, **{key: {"path": defaults[key], **each} for key, each in given.items()}}
 
 
 def _is_path(name: Any) -> bool:

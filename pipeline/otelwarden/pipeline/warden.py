@@ -20,7 +20,7 @@ from otelwarden.failover import EndpointPool, EndpointStats, FailoverMetricExpor
 from otelwarden.pipeline.handler import detach_handler
 from otelwarden.pipeline.reload import LimitsReload
 from otelwarden.pipeline.settings import Settings
-from otelwarden.quota import LimitStatus, QuotaLimiter, Usage
+from otelwarden.quota import LimitStatus, QuotaLimiter, Usage, UsageExport
 from otelwarden.redaction import LivePolicy
 from otelwarden.tenancy import TenantRegistry
 
@@ -62,6 +62,7 @@ class Parts:
     registry: TenantRegistry | None = None
     limiters: dict[str, QuotaLimiter] = field(default_factory=dict)
     limits: LimitsReload | None = None
+    usage: list[UsageExport] = field(default_factory=list)
     trails: list[AuditTrail] = field(default_factory=list)
     pools: list[EndpointPool] = field(default_factory=list)
     spools: list[Spool] = field(default_factory=list)
@@ -230,6 +231,8 @@ def stop(parts: Parts, deadline: Deadline) -> None:
         attempt(policy.close)
     if (limits := parts.limits) is not None:
         attempt(limits.close)
+    for export in parts.usage:
+        attempt(lambda each=export: each.close(deadline.remaining))  # type: ignore[misc]
     for limiter in parts.limiters.values():
         attempt(lambda each=limiter: each.close(deadline.remaining))  # type: ignore[misc]
     if (registry := parts.registry) is not None:

@@ -13,6 +13,10 @@ from otelwarden.quota.series import SeriesLimiter, SeriesUsage
 from otelwarden.quota.spans import QuotaSpanProcessor
 from otelwarden.quota.store import MemoryStore, Store, open_store
 from otelwarden.quota.storeconfig import StoreConfig
+from otelwarden.quota.usageconfig import UsageConfig
+from otelwarden.quota.usageevents import UsageEvent, UsageSum, Used
+from otelwarden.quota.usageexport import UsageExport
+from otelwarden.quota.usagesinks import UsageSink, read_usage_events
 
 __all__ = [
     "Amount",
@@ -37,6 +41,13 @@ __all__ = [
     "StoreConfig",
     "TenantLimits",
     "Usage",
+    "UsageConfig",
+    "UsageEvent",
+    "UsageExport",
+    "UsageSink",
+    "UsageSum",
+    "Used",
     "open_store",
     "read_usage",
+    "read_usage_events",
 ]

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 from otelwarden.core import ConfigError, Fault, schema_faults
 from otelwarden.quota.limits import SignalLimits, TenantLimits
 from otelwarden.quota.storeconfig import StoreConfig
+from otelwarden.quota.usageconfig import UsageConfig
 
 Overflow: TypeAlias = Literal["drop", "observe"]
 
@@ -38,6 +39,8 @@ class QuotaConfig:
     """Whether a log record is dropped with its trace, when the sampler dropped that for its rate."""
     store: StoreConfig = field(default_factory=StoreConfig)
     """Where it is kept what was used."""
+    usage: UsageConfig | None = None
+    """How usage is exported for billing; None for not at all."""
 
     def __post_init__(self) -> None:
         faults = []
@@ -99,7 +102,7 @@ class QuotaConfig:
         """
         settings = {} if settings is None else settings
         faults: list[Fault] = []
-        default, plans, store = TenantLimits(), {}, StoreConfig()
+        default, plans, store, usage = TenantLimits(), {}, StoreConfig(), None
         if isinstance(settings, Mapping):
             default = _read(TenantLimits.from_mapping, settings.get("default"), "/default", faults) or default
             given = settings.get("plans")
@@ -109,13 +112,14 @@ class QuotaConfig:
                 )
                 plans[name] = read or default
             store = _read(StoreConfig.from_mapping, settings.get("store"), "/store", faults) or store
+            usage = _read(UsageConfig.from_mapping, settings.get("usage"), "/usage", faults)
         found = {fault.pointer for fault in faults}
         # The schema knows keys and types, the code knows ranges and says more; each place is named once.
         faults += [fault for fault in schema_faults(settings, "quota") if fault.pointer not in found]
         if faults:
             raise ConfigError(faults)
         rest = {key: settings[key] for key in ("overflow", "max_debt", "logs_follow_traces") if key in settings}
-        return cls(default=default, plans=plans, store=store, **rest)
+        return cls(default=default, plans=plans, store=store, usage=usage, **rest)
 
 
 def _read(read: Any, given: Any, pointer: str, faults: list[Fault]) -> Any:

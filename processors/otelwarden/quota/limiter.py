@@ -213,16 +213,9 @@ class QuotaLimiter:
     def reconfigure(self, config: QuotaConfig) -> None:
         """Sets other defaults and plans, in force with the next item of each tenant; what was taken stays taken.
 
-        `overflow`, `max_debt`, `logs_follow_traces` and `store` are those that the limiter began with.
+        All other fields are those that the limiter began with.
         """
-        self.config = QuotaConfig(
-            default=config.default,
-            plans=config.plans,
-            overflow=self.config.overflow,
-            max_debt=self.config.max_debt,
-            logs_follow_traces=self.config.logs_follow_traces,
-            store=self.config.store,
-        )
+        self.config = replace(self.config, default=config.default, plans=config.plans)
         self._all.outdate()
 
     def close(self, timeout: float = 5.0) -> None:
