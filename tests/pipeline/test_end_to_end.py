@@ -136,7 +136,11 @@ def broken(outcome: Outcome) -> Iterator[str]:
     for name, canary in CANARIES.items():
         if canary.encode() in outcome.raw:
             yield f"the {name} canary was delivered"
-    logs = Counter(item.attributes.get("tenant.id") for item in outcome.logs)
+    notices = [item.attributes for item in outcome.logs if "otelwarden.quota.period" in item.attributes]
+    told = [(each.get("tenant.id"), each.get("otelwarden.quota.dropped.logs.rate")) for each in notices]
+    if told != [("globex", LOGS - LOG_BURST)]:
+        yield f"who was told what was dropped: {told}"
+    logs = Counter(item.attributes.get("tenant.id") for item in outcome.logs if item.attributes not in notices)
     if logs["globex"] != LOG_BURST or logs["acme"] != LOGS:
         yield f"the quota is not exact: {dict(logs)}"
     if outcome.stats.unaccounted:

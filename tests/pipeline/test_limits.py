@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from otelwarden.core import ConfigError, use_tenant
+from otelwarden.core import ConfigError, set_tenant, use_tenant
 from otelwarden.pipeline import configure, validate
 from otelwarden.quota import read_usage
 from otelwarden.testing import FaultyReceiver
@@ -123,6 +124,61 @@ def test_the_file_of_a_store_stands_beside_the_configuration(tmp_path: Path) -> 
         try:
             spans(warden, "acme", 9)
         finally:
-            warden.shutdown()
+            warden.shutdown(0.5)
         (status,) = read_usage(tmp_path / name)
         assert (status.tenant, status.used) == ("acme", 5)
+
+
+def test_a_throttled_tenant_is_told_in_its_own_stream(tmp_path: Path) -> None:
+    """All notices together say exactly what was dropped, and none of them is."""
+    with FaultyReceiver() as receiver:
+        budgets = {"logs": {"budget": {"items": "3/month"}}, "traces": {"budget": {"items": "2/month"}}}
+        content = document(receiver.grpc_endpoint, default=budgets, notice_period="1s")
+        content["service"]["pipelines"]["logs"] = content["service"]["pipelines"]["traces"]
+        warden = configure(content, set_global=False)
+        logger = warden.logger_provider.get_logger("test")
+
+        def notices(tenant: str) -> list[Any]:
+            records = [each for each in receiver.log_records() if each.attributes["tenant.id"] == tenant]
+            return [each for each in records if "otelwarden.quota.period" in each.attributes]
+
+        try:
+            for count in (9, 5):
+                before = len(notices("noisy"))
+                for tenant in ("noisy", "quiet"):
+                    spans(warden, tenant, count if tenant == "noisy" else 1)
+                    for _ in range(count if tenant == "noisy" else 1):
+                        logger.emit(body="work", context=set_tenant(tenant))
+                until(lambda: warden.force_flush() and len(notices("noisy")) > before, 30)  # noqa: B023
+        finally:
+            warden.shutdown()
+        told: Counter[str] = Counter()
+        for each in notices("noisy"):
+            told.update({name: value for name, value in each.attributes.items() if ".dropped" in name})
+        dropped = {
+            f"otelwarden.quota.{kind}.{b.signal}.{reason}": count
+            for b in warden.stats().balances
+            if b.component == "quota" and b.tenant == "noisy"
+            for kind, counts in (("dropped", b.dropped), ("dropped_bytes", b.dropped_bytes))
+            for reason, count in counts.items()
+        }
+        assert dropped["otelwarden.quota.dropped.logs.budget"] == 11
+        assert dropped["otelwarden.quota.dropped.traces.budget"] == 12
+        assert told == dropped
+        assert not notices("quiet")
+        assert all("over quota" in each.body for each in notices("noisy"))
+
+
+def test_notices_may_be_left_out(tmp_path: Path) -> None:
+    with FaultyReceiver() as receiver:
+        content = document(
+            receiver.grpc_endpoint, default={"logs": {"budget": {"items": "3/month"}}}, notice_period=None
+        )
+        content["service"]["pipelines"] = {"logs": content["service"]["pipelines"]["traces"]}
+        warden = configure(content, set_global=False)
+        try:
+            for _ in range(9):
+                warden.logger_provider.get_logger("test").emit(body="work", context=set_tenant("noisy"))
+        finally:
+            warden.shutdown()
+        assert len(receiver.log_records()) == 3

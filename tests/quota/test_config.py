@@ -51,6 +51,7 @@ def test_every_option_is_read():
         overflow="observe",
         max_debt=5000,
         logs_follow_traces=False,
+        notice_period=300.0,
         store=StoreConfig(
             type="redis",
             url="rediss://redis.example:6380/2",
@@ -101,8 +102,9 @@ def test_a_rate_in_code_is_checked_as_well(rate):
 
 def test_other_fields_in_code_are_checked_as_well():
     with pytest.raises(ConfigError) as caught:
-        QuotaConfig(overflow="delay", max_debt=-1, logs_follow_traces=1)  # type: ignore[arg-type]
-    assert [fault.pointer for fault in caught.value.faults] == ["/overflow", "/max_debt", "/logs_follow_traces"]
+        QuotaConfig(overflow="delay", max_debt=-1, logs_follow_traces=1, notice_period=0)  # type: ignore[arg-type]
+    pointers = ["/overflow", "/max_debt", "/logs_follow_traces", "/notice_period"]
+    assert [fault.pointer for fault in caught.value.faults] == pointers
 
 
 def test_the_burst_is_a_second_of_the_rate_and_at_least_one():

@@ -60,6 +60,7 @@ from otelwarden.pipeline.handler import attach_handler
 from otelwarden.pipeline.settings import PipelineSettings, Settings
 from otelwarden.pipeline.warden import Parts
 from otelwarden.quota import (
+    DropNotices,
     QuotaConfig,
     QuotaLimiter,
     QuotaLogRecordProcessor,
@@ -118,6 +119,7 @@ class Builder:
         if LOGS in pipelines:
             self._build_logs(pipelines[LOGS], resource)
         self._build_usage()
+        self._build_notices(resource)
         if self.parts.sdk_meter_provider is not None and self._settings.self_metrics:
             publish_self_metrics(self._runtime, self.parts.sdk_meter_provider)
         self._build_assessor(resource)
@@ -176,6 +178,13 @@ class Builder:
                 pointer = f"/processors/{name.replace('/', '~1')}/usage"
                 raise ConfigError(fault.within(pointer, file=self._settings.file) for fault in error.faults) from None
             self.parts.usage.append(export)
+
+    def _build_notices(self, resource: Resource) -> None:
+        periods = [p for limiter in self.parts.limiters.values() if (p := limiter.config.notice_period) is not None]
+        if self.parts.log_processor is not None and periods:
+            self.parts.notices = DropNotices(
+                self.parts.log_processor, period=min(periods), resource=resource, runtime=self._runtime
+            )
 
     def _redaction(self, pipeline: PipelineSettings) -> dict[str, Any] | None:
         """The arguments of the redaction stages; None without redaction."""

@@ -20,7 +20,7 @@ from otelwarden.failover import EndpointPool, EndpointStats, FailoverMetricExpor
 from otelwarden.pipeline.handler import detach_handler
 from otelwarden.pipeline.reload import LimitsReload
 from otelwarden.pipeline.settings import Settings
-from otelwarden.quota import LimitStatus, QuotaLimiter, Usage, UsageExport
+from otelwarden.quota import DropNotices, LimitStatus, QuotaLimiter, Usage, UsageExport
 from otelwarden.redaction import LivePolicy
 from otelwarden.tenancy import TenantRegistry
 
@@ -63,6 +63,7 @@ class Parts:
     limiters: dict[str, QuotaLimiter] = field(default_factory=dict)
     limits: LimitsReload | None = None
     usage: list[UsageExport] = field(default_factory=list)
+    notices: DropNotices | None = None
     trails: list[AuditTrail] = field(default_factory=list)
     pools: list[EndpointPool] = field(default_factory=list)
     spools: list[Spool] = field(default_factory=list)
@@ -216,6 +217,8 @@ def stop(parts: Parts, deadline: Deadline) -> None:
 
     if (handler := parts.handler) is not None:
         attempt(lambda: detach_handler(handler))
+    if (notices := parts.notices) is not None:
+        attempt(notices.close)
     for processor in (parts.span_processor, parts.log_processor):
         if processor is not None:
             # Through the chain and not the provider, whose own shutdown knows no deadline.

@@ -7,6 +7,7 @@ from otelwarden.quota.limits import MetricLimits, SignalLimits, TenantLimits
 from otelwarden.quota.logs import QuotaLogRecordProcessor
 from otelwarden.quota.meters import BudgetLimit, LimitStatus, Meter, MeterKey, RateLimit
 from otelwarden.quota.metrics import QuotaMetricReader
+from otelwarden.quota.notice import DropNotices
 from otelwarden.quota.reader import read_usage
 from otelwarden.quota.sampler import QuotaSampler
 from otelwarden.quota.series import SeriesLimiter, SeriesUsage
@@ -14,7 +15,7 @@ from otelwarden.quota.spans import QuotaSpanProcessor
 from otelwarden.quota.store import MemoryStore, Store, open_store
 from otelwarden.quota.storeconfig import StoreConfig
 from otelwarden.quota.usageconfig import UsageConfig
-from otelwarden.quota.usageevents import UsageEvent, UsageSum, Used
+from otelwarden.quota.usageevents import UsageSum, Used
 from otelwarden.quota.usageexport import UsageExport
 from otelwarden.quota.usagesinks import UsageSink, read_usage_events
 
@@ -22,6 +23,7 @@ __all__ = [
     "Amount",
     "BudgetLimit",
     "Budgets",
+    "DropNotices",
     "LimitStatus",
     "MemoryStore",
     "Meter",
@@ -42,7 +44,6 @@ __all__ = [
     "TenantLimits",
     "Usage",
     "UsageConfig",
-    "UsageEvent",
     "UsageExport",
     "UsageSink",
     "UsageSum",

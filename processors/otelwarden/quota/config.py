@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
-from otelwarden.core import ConfigError, Fault, schema_faults
+from otelwarden.core import ConfigError, Fault, parse_duration, schema_faults
 from otelwarden.quota.limits import SignalLimits, TenantLimits
 from otelwarden.quota.storeconfig import StoreConfig
 from otelwarden.quota.usageconfig import UsageConfig
@@ -16,6 +16,9 @@ Overflow: TypeAlias = Literal["drop", "observe"]
 
 OVERFLOWS: Final[tuple[Overflow, ...]] = ("drop", "observe")
 DEFAULT_MIN_DEBT: Final = 1000
+
+_PLAIN: Final = ("overflow", "max_debt", "logs_follow_traces", "notice_period")
+_NOTICE_PERIODS: Final = (1.0, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,9 @@ class QuotaConfig:
     for as many as the burst, at least 1,000."""
     logs_follow_traces: bool = True
     """Whether a log record is dropped with its trace, when the sampler dropped that for its rate."""
+    notice_period: float | None = 60.0
+    """Seconds between two log records that tell a tenant, in its own stream, what of its telemetry was dropped; at
+    least 1; None for no such records."""
     store: StoreConfig = field(default_factory=StoreConfig)
     """Where it is kept what was used."""
     usage: UsageConfig | None = None
@@ -54,6 +60,8 @@ class QuotaConfig:
         if not isinstance(self.logs_follow_traces, bool):
             message = "not true or false"
             faults.append(Fault(pointer="/logs_follow_traces", message=message, given=self.logs_follow_traces))
+        if self.notice_period is not None and not _is_notice_period(self.notice_period):
+            faults.append(_notice_fault(self.notice_period))
         if faults:
             raise ConfigError(faults)
         object.__setattr__(self, "plans", MappingProxyType(dict(self.plans)))
@@ -103,7 +111,9 @@ class QuotaConfig:
         settings = {} if settings is None else settings
         faults: list[Fault] = []
         default, plans, store, usage = TenantLimits(), {}, StoreConfig(), None
+        rest: dict[str, Any] = {}
         if isinstance(settings, Mapping):
+            rest = {key: settings[key] for key in _PLAIN if key in settings}
             default = _read(TenantLimits.from_mapping, settings.get("default"), "/default", faults) or default
             given = settings.get("plans")
             for name, limits in given.items() if isinstance(given, Mapping) else ():
@@ -113,12 +123,13 @@ class QuotaConfig:
                 plans[name] = read or default
             store = _read(StoreConfig.from_mapping, settings.get("store"), "/store", faults) or store
             usage = _read(UsageConfig.from_mapping, settings.get("usage"), "/usage", faults)
+            if settings.get("notice_period") is not None:
+                rest["notice_period"] = _notice_period(settings["notice_period"], faults)
         found = {fault.pointer for fault in faults}
         # The schema knows keys and types, the code knows ranges and says more; each place is named once.
         faults += [fault for fault in schema_faults(settings, "quota") if fault.pointer not in found]
         if faults:
             raise ConfigError(faults)
-        rest = {key: settings[key] for key in ("overflow", "max_debt", "logs_follow_traces") if key in settings}
         return cls(default=default, plans=plans, store=store, usage=usage, **rest)
 
 
@@ -132,6 +143,28 @@ def _read(read: Any, given: Any, pointer: str, faults: list[Fault]) -> Any:
         escaped = pointer if pointer.count("/") < 3 else "/plans/" + pointer[7:].replace("~", "~0").replace("/", "~1")
         faults += [fault.within(escaped) for fault in error.faults]
         return None
+
+
+def _notice_period(given: Any, faults: list[Fault]) -> float | None:
+    try:
+        period = parse_duration(given)
+    except ConfigError as error:
+        faults += [fault.within("/notice_period") for fault in error.faults]
+        return None
+    if not _is_notice_period(period):
+        faults.append(_notice_fault(given))
+        return None
+    return period
+
+
+def _is_notice_period(period: Any) -> bool:
+    least, most = _NOTICE_PERIODS
+    return isinstance(period, (int, float)) and not isinstance(period, bool) and least <= period <= most
+
+
+def _notice_fault(given: object) -> Fault:
+    allowed = "from 1s to 1d, or null for no notices"
+    return Fault(pointer="/notice_period", message="out of range", given=given, allowed=allowed)
 
 
 def _overflow_fault(given: object) -> Fault:

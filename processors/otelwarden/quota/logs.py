@@ -19,6 +19,7 @@ from otelwarden.core import (
 )
 from otelwarden.quota.limiter import QuotaLimiter
 from otelwarden.quota.meters import RATE
+from otelwarden.quota.notice import SOURCE
 from otelwarden.quota.spans import DROPS
 from otelwarden.quota.verdict import verdict_of
 
@@ -64,6 +65,8 @@ class QuotaLogRecordProcessor(LogStageProcessor):
         self._follow = limiter.config.logs_follow_traces and not self._observe
 
     def _charge(self, record: ReadWriteLogRecord, state: ItemState) -> ReadWriteLogRecord | Drop:
+        if state.source == SOURCE:
+            return record  # our own notice to a tenant over its limits
         context = record.log_record.context
         if self._follow and context is not None:
             verdict = verdict_of(get_current_span(context).get_span_context().trace_state)
