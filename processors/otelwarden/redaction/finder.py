@@ -17,7 +17,7 @@ from otelwarden.redaction.patterns import (
     is_characterwise,
     whole_characters,
 )
-from otelwarden.redaction.validators import VALIDATORS, has_entropy
+from otelwarden.redaction.validators import VALIDATORS, entropy
 
 _MAX_OVERLAP: Final = 64
 """Bytes of a refused candidate within which another is looked for. Longer ones are passed over: retrying at each byte
@@ -110,7 +110,7 @@ class Finder:
             last = self.validate(data, first, last)
         if (
             last > first
-            and (not self._min_entropy or has_entropy(data[first:last], self._min_entropy))
+            and (not self._min_entropy or entropy(data[first:last]) >= self._min_entropy)
             and (self.words is None or in_context or self._word_is_near(data, first, last, low, high))
         ):
             if data[first] >= 0x80 or (last < len(data) and data[last] >= 0x80):

@@ -14,10 +14,9 @@ from otelwarden.redaction.validators import (
     phones,
 )
 from otelwarden.redaction.validators.base import Validator, validator_of
-from otelwarden.redaction.validators.credentials import secret_value
-from otelwarden.redaction.validators.randomness import has_entropy
+from otelwarden.redaction.validators.credentials import entropy, secret_value
 
-__all__ = ["VALIDATORS", "Validator", "has_entropy", "secret_value"]
+__all__ = ["VALIDATORS", "Validator", "entropy", "secret_value"]
 
 VALIDATORS: Final[dict[str, Validator]] = {
     validator.__name__: validator
