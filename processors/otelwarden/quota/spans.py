@@ -76,6 +76,8 @@ class QuotaSpanProcessor(SpanStageProcessor):
         context: SpanContext = span.context
         trace_id = context.trace_id
         verdict = verdict_of(context.trace_state)
+        if verdict is not None and span.parent is None and verdict.ended is not None:
+            verdict.ended.tick()
         if verdict is not None and verdict.reason is not None:
             return span  # observed only: the sampler has said that it would have dropped the trace
         refusal = self._take(state.tenant, TRACES, span, verdict is not None)
