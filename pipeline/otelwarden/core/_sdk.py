@@ -108,7 +108,19 @@ def item_attributes(item: ReadableSpan | ReadableLogRecord | ReadWriteLogRecord)
     `ReadableSpan.attributes` wraps a proxy around a Python-level mapping, where each look-up costs 0.5 us. The
     dictionary inside costs 0.05.
     """
-    return plain_attributes(item._attributes if isinstance(item, ReadableSpan) else item.log_record.attributes)
+    return span_attributes(item) if isinstance(item, ReadableSpan) else log_attributes(item)
+
+
+def span_attributes(span: ReadableSpan) -> Mapping[str, Any]:
+    """`item_attributes` of a span."""
+    attributes = span._attributes
+    return attributes._dict if type(attributes) is BoundedAttributes else plain_attributes(attributes)
+
+
+def log_attributes(record: ReadableLogRecord | ReadWriteLogRecord) -> Mapping[str, Any]:
+    """`item_attributes` of a log record."""
+    attributes = record.log_record.attributes
+    return attributes._dict if type(attributes) is BoundedAttributes else plain_attributes(attributes)
 
 
 def plain_attributes(attributes: Mapping[str, Any] | None) -> Mapping[str, Any]:

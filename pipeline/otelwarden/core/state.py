@@ -50,6 +50,8 @@ class ItemState:
     """
 
     __slots__ = ("classification", "source", "tenant")
+    sampled: bool = True
+    """Whether it is kept; only of a span may it be said that it is not."""
 
     def __init__(self, tenant: str, source: str, classification: Classification | None = None) -> None:
         self.tenant = tenant
