@@ -298,6 +298,7 @@ def test_the_short_ways_lead_to_the_same() -> None:
     span_context: Any = _sdk.span_context_of(span)
     assert span_context is span.get_span_context()
     assert span_context[_sdk.TRACE_ID] == span.get_span_context().trace_id
+    assert span_context[_sdk.SPAN_ID] == span.get_span_context().span_id
     assert span_context[_sdk.TRACE_FLAGS] is span.get_span_context().trace_flags
     assert span_context[_sdk.TRACE_STATE] is span.get_span_context().trace_state
 

@@ -78,10 +78,12 @@ class QuotaSpanProcessor(SpanStageProcessor):
             return span
         context: Any = span_context_of(span)
         trace_id, trace_state = context[TRACE_ID], context[TRACE_STATE]
-        decided = type(trace_state) is DecidedTraceState
-        if decided and trace_state.verdict.reason is not None:
+        verdict = trace_state.verdict if type(trace_state) is DecidedTraceState else None
+        if verdict is not None and span.parent is None and verdict.ended is not None:
+            verdict.ended.tick()
+        if verdict is not None and verdict.reason is not None:
             return span  # observed only: the sampler has said that it would have dropped the trace
-        refusal = self._take(state.tenant, TRACES, span, decided)
+        refusal = self._take(state.tenant, TRACES, span, verdict is not None)
         if refusal is None:
             if trace_id != self._last_passed:  # the spans of a trace tend to end one after the other
                 self._last_passed = trace_id
