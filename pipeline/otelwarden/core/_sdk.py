@@ -143,6 +143,20 @@ def copy_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     return copy
 
 
+def with_values(attributes: Mapping[str, Any] | None, values: dict[str, Any]) -> Mapping[str, Any]:
+    """Attributes that hold other values, and keep the limits and the count of dropped ones.
+
+    Args:
+        values: kept as they are. The SDK's constructor would clean each of them, which takes 1 us for one.
+    """
+    if type(attributes) is not BoundedAttributes:
+        return values
+    copy = object.__new__(BoundedAttributes)
+    copy.__dict__.update(attributes.__dict__)
+    copy._dict = values
+    return copy
+
+
 def tag_span(span: Span, key: str, value: str | int | float | bool) -> None:
     """Sets an attribute of a span that has just started, at half the cost of `set_attribute`.
 
