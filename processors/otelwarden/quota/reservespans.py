@@ -85,7 +85,7 @@ class ErrorReserveSpanProcessor(SpanStageProcessor):
     def _hold(self, span: ReadableSpan, trace: HeldTrace) -> None:
         stage = self._stage
         state = end_span(span, self._resolver)
-        account = self._account(state.tenant)
+        account = self._stage.ledger.account(state.tenant)
         account.received.tick()
         size = stage.receive_bytes(span, account)
         try:
@@ -116,7 +116,7 @@ class ErrorReserveSpanProcessor(SpanStageProcessor):
             self._stage.errors.record("next.on_end", error)
             self._stage.dropped(span, tenant, DROP_ON_ERROR, size)
             return
-        account = self._account(tenant)
+        account = self._stage.ledger.account(tenant)
         account.forwarded.tick()
         account.forwarded_bytes.add(size)
 
