@@ -12,7 +12,7 @@ from otelwarden.audit.reading import last_records, read_records
 from otelwarden.audit.spans import AuditSpanExporter, AuditSpanProcessor
 from otelwarden.audit.trail import AuditTrail, TrailStats
 from otelwarden.audit.verdicts import Status, StreamVerdict, Verdict, exit_code, render
-from otelwarden.audit.verification import verify
+from otelwarden.audit.verification import trail_bytes, verify
 from otelwarden.audit.witness_ledger import WitnessLedger
 from otelwarden.audit.witness_server import WitnessServer
 
@@ -42,5 +42,6 @@ __all__ = [
     "prove",
     "read_records",
     "render",
+    "trail_bytes",
     "verify",
 ]
