@@ -22,7 +22,14 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
-from otelwarden.audit import AuditConfig, AuditLogRecordExporter, AuditMetricReader, AuditSpanExporter, AuditTrail
+from otelwarden.audit import (
+    AuditConfig,
+    AuditLogRecordExporter,
+    AuditMetricReader,
+    AuditSpanExporter,
+    AuditTrail,
+    TrailLogs,
+)
 from otelwarden.compliance import (
     ComplianceLogRecordExporter,
     ComplianceMetricReader,
@@ -58,6 +65,7 @@ from otelwarden.pipeline.compliance import ProcessView, open_assessor, scanner_o
 from otelwarden.pipeline.destinations import DestinationLogRecordExporter, DestinationSpanExporter, bound_to
 from otelwarden.pipeline.handler import attach_handler
 from otelwarden.pipeline.settings import PipelineSettings, Settings
+from otelwarden.pipeline.traillogs import TrailLogsPipeline
 from otelwarden.pipeline.warden import Parts
 from otelwarden.quota import (
     DropNotices,
@@ -239,11 +247,22 @@ class Builder:
             return None
         if name not in self._made:
             config: AuditConfig = self._settings.components[name]
-            self._made[name] = trail = AuditTrail.from_config(config, runtime=self._runtime)
+            self._made[name] = trail = AuditTrail.from_config(
+                config, listener=self._trail_logs(config), runtime=self._runtime
+            )
             self.parts.trails.append(trail)
             self._runtime.observe(trail)
         found: AuditTrail = self._made[name]
         return found
+
+    def _trail_logs(self, config: AuditConfig) -> TrailLogs | None:
+        if config.logs is None:
+            return None
+        exporter: FailoverConfig = self._settings.components[config.logs.exporter]
+        resource = Resource.create(dict(self._settings.resource))
+        pipeline = TrailLogsPipeline.open(config.logs, exporter, resource=resource, runtime=self._runtime)
+        self.parts.trail_logs.append(pipeline)
+        return pipeline.logs
 
     def _exporter(self, pipeline: PipelineSettings) -> tuple[FailoverConfig, EndpointPool | None]:
         """The configuration of the exporter, and the pool that its signals share.

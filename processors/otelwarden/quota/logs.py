@@ -18,10 +18,9 @@ from otelwarden.core import (
     item_ids,
 )
 from otelwarden.quota.limiter import QuotaLimiter
-from otelwarden.quota.meters import RATE
 from otelwarden.quota.notice import SOURCE
 from otelwarden.quota.spans import DROPS
-from otelwarden.quota.verdict import verdict_of
+from otelwarden.quota.verdict import OVER_LIMIT, verdict_of
 
 TRACE_DROPPED: Final = Drop("trace_dropped")
 
@@ -70,7 +69,7 @@ class QuotaLogRecordProcessor(LogStageProcessor):
         context = record.log_record.context
         if self._follow and context is not None:
             verdict = verdict_of(get_current_span(context).get_span_context().trace_state)
-            if verdict is not None and verdict.reason == RATE:
+            if verdict is not None and verdict.reason in OVER_LIMIT:
                 return TRACE_DROPPED
         refusal = self._take(state.tenant, LOGS, record)
         if refusal is None:
