@@ -69,6 +69,7 @@ from otelwarden.pipeline.traillogs import TrailLogsPipeline
 from otelwarden.pipeline.warden import Parts
 from otelwarden.quota import (
     DropNotices,
+    ErrorReserveSpanProcessor,
     QuotaConfig,
     QuotaLimiter,
     QuotaLogRecordProcessor,
@@ -364,6 +365,8 @@ class Builder:
             processor = QuotaSpanProcessor(
                 processor, limiter=limiter, resolver=resolver, count_bytes=True, runtime=runtime
             )
+            if limiter.config.reserve is not None:
+                processor = ErrorReserveSpanProcessor(processor, limiter=limiter, resolver=resolver, runtime=runtime)
             root = sampler_of_environment() or ALWAYS_ON
             sampler = QuotaSampler(limiter, resolver=resolver, root=root, resource=resource, runtime=runtime)
         if (tenancy := self._tenancy(pipeline)) is not None:
