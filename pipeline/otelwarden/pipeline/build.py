@@ -322,6 +322,7 @@ class Builder:
             self._runtime,
             sample=self._sample,
             pools=lambda: parts.pools,
+            limiters=lambda: parts.limiters,
             resource=resource.attributes,
         )
         parts.assessor = open_assessor(

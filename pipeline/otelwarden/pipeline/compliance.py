@@ -37,9 +37,11 @@ from otelwarden.core import (
 )
 from otelwarden.failover import EndpointPool, FailoverConfig
 from otelwarden.pipeline.settings import Settings
+from otelwarden.quota import QuotaLimiter
 from otelwarden.redaction import (
     Allowance,
     Detector,
+    Encrypt,
     Mask,
     RedactionConfig,
     RedactionPolicy,
@@ -197,6 +199,9 @@ def policy_facts(policy: RedactionPolicy) -> PolicyFacts:
             max((mask.keep_first for mask in masks), default=0),
             max((mask.keep_last for mask in masks), default=0),
         ),
+        encrypts_by_person=any(
+            isinstance(rule.action, Encrypt) and rule.action.per_subject and not rule.dry_run for rule in policy.rules
+        ),
     )
 
 
@@ -245,6 +250,7 @@ class ProcessView:
     Args:
         sample: what leaves.
         pools: the endpoints.
+        limiters: id of a quota component -> its limits.
         resource: what its telemetry says of its origin.
     """
 
@@ -255,12 +261,14 @@ class ProcessView:
         *,
         sample: Sample,
         pools: Callable[[], Sequence[EndpointPool]],
+        limiters: Callable[[], Mapping[str, QuotaLimiter]],
         resource: Mapping[str, Any],
     ) -> None:
         self._settings = settings
         self._runtime = runtime
         self._sample = sample
         self._pools = pools
+        self._limiters = limiters
         self._resource = {key: str(resource[key]) for key in _IDENTITY if resource.get(key, _UNKNOWN) != _UNKNOWN}
         self._reset()
         run_in_child_after_fork(self._reset)
@@ -278,6 +286,7 @@ class ProcessView:
             resource=self._resource,
             balances=settled_balances(self._runtime),
             errors={name: sum(counts.values()) for name, counts in sorted(errors.items())},
+            stores={name: limiter.store_answers for name, limiter in self._limiters().items()},
             endpoints={each.url: each.status.value for pool in self._pools() for each in pool.stats()},
             free_bytes=dict(_free_bytes(self._settings)),
             sample=self._sample.look(),
