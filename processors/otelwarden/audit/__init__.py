@@ -13,7 +13,7 @@ from otelwarden.audit.spans import AuditSpanExporter, AuditSpanProcessor
 from otelwarden.audit.trail import AuditTrail, TrailStats
 from otelwarden.audit.traillogs import TrailLogs, TrailLogsStats
 from otelwarden.audit.verdicts import Status, StreamVerdict, Verdict, exit_code, render
-from otelwarden.audit.verification import verify
+from otelwarden.audit.verification import trail_bytes, verify
 from otelwarden.audit.witness_ledger import WitnessLedger
 from otelwarden.audit.witness_server import WitnessServer
 
@@ -46,5 +46,6 @@ __all__ = [
     "prove",
     "read_records",
     "render",
+    "trail_bytes",
     "verify",
 ]
