@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from otelwarden.audit import AuditConfig, AuditTrail, SigningKey, TrailEvidence, VerifyingKey
+from otelwarden.audit import AuditConfig, AuditTrail, SigningKey, TrailEvidence, VerifyingKey, first_key
 from otelwarden.compliance import (
     Assessor,
     ComplianceConfig,
@@ -238,9 +238,12 @@ def audits_of(settings: Settings) -> Iterator[AuditConfig]:
 
 
 def _public_key(config: AuditConfig) -> VerifyingKey | None:
+    """The key that the trail began with: the one that is configured, or one that this has replaced."""
+    if not config.key_file:
+        return None
     try:
-        return SigningKey.load(config.key_file).verifying_key if config.key_file else None
-    except ConfigError:
+        return first_key(Path(config.path), SigningKey.load(config.key_file).verifying_key)
+    except (ConfigError, OSError):
         return None  # an auditor need not be able to read the private key
 
 
