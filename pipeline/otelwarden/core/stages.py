@@ -78,7 +78,7 @@ class SpanStageProcessor(EndingHook):
         self.ignores_starts = on_start is None and type(self).on_start is SpanStageProcessor.on_start
         # Bound once: these are called for every span, in the application's thread.
         self._transform = transform
-        self._account = self._stage.ledger.account
+        self._accounts = self._stage.ledger.accounts
         self._next_on_start = _first_that_starts(next_processor)
         self._next_on_end = next_processor.on_end
 
@@ -105,7 +105,7 @@ class SpanStageProcessor(EndingHook):
         except Exception as error:
             stage.errors.record("resolve", error)
             state = state_of(span)
-        account = self._account(state.tenant)
+        account = self._accounts[state.tenant]
         account.received.tick()
         size = stage.receive_bytes(span, account) if self._count_bytes else 0
         try:

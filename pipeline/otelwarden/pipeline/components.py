@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from opentelemetry.propagate import get_global_textmap
+from opentelemetry.sdk.resources import Resource
 
-from otelwarden.audit import AuditConfig, AuditTrail
+from otelwarden.audit import AuditConfig, AuditTrail, TrailLogs
 from otelwarden.core import (
     TENANT_ATTRIBUTE,
     ConfigError,
@@ -15,8 +16,10 @@ from otelwarden.core import (
     TenantResolver,
     TenantRouting,
 )
+from otelwarden.failover import FailoverConfig
 from otelwarden.pipeline.exporters import Exporters
 from otelwarden.pipeline.settings import PipelineSettings, Settings
+from otelwarden.pipeline.traillogs import TrailLogsPipeline
 from otelwarden.pipeline.warden import Parts
 from otelwarden.quota import QuotaConfig, QuotaLimiter, open_store
 from otelwarden.redaction import LivePolicy, RedactionBaggagePropagator, RedactionConfig
@@ -132,8 +135,19 @@ class Components:
             return None
         if name not in self._made:
             config: AuditConfig = self.settings.components[name]
-            self._made[name] = trail = AuditTrail.from_config(config, runtime=self.runtime)
+            self._made[name] = trail = AuditTrail.from_config(
+                config, listener=self._trail_logs(config), runtime=self.runtime
+            )
             self.parts.trails.append(trail)
             self.runtime.observe(trail)
         found: AuditTrail = self._made[name]
         return found
+
+    def _trail_logs(self, config: AuditConfig) -> TrailLogs | None:
+        if config.logs is None:
+            return None
+        exporter: FailoverConfig = self.settings.components[config.logs.exporter]
+        resource = Resource.create(dict(self.settings.resource))
+        pipeline = TrailLogsPipeline.open(config.logs, exporter, resource=resource, runtime=self.runtime)
+        self.parts.trail_logs.append(pipeline)
+        return pipeline.logs
