@@ -36,6 +36,7 @@ from otelwarden.pipeline.handler import attach_handler
 from otelwarden.pipeline.settings import PipelineSettings, Settings
 from otelwarden.quota import (
     DropNotices,
+    ErrorReserveSpanProcessor,
     QuotaLogRecordProcessor,
     QuotaMetricReader,
     QuotaSampler,
@@ -92,6 +93,8 @@ class Builder:
             processor = QuotaSpanProcessor(
                 processor, limiter=limiter, resolver=resolver, count_bytes=True, runtime=runtime
             )
+            if limiter.config.reserve is not None:
+                processor = ErrorReserveSpanProcessor(processor, limiter=limiter, resolver=resolver, runtime=runtime)
             root = sampler_of_environment() or ALWAYS_ON
             sampler = QuotaSampler(limiter, resolver=resolver, root=root, resource=resource, runtime=runtime)
         if (tenancy := components.tenancy(pipeline)) is not None:
