@@ -245,27 +245,28 @@ class Builder:
         found: AuditTrail = self._made[name]
         return found
 
-    def _exporter(self, pipeline: PipelineSettings) -> tuple[FailoverConfig, EndpointPool | None]:
-        """The configuration of the exporter, and the pool that its signals share.
+    def _exporter(self, name: str) -> tuple[FailoverConfig, EndpointPool | None]:
+        """The configuration of an exporter, and the pool that its signals share.
 
         None for the endpoints of the standard environment, which may name another for each signal.
         """
-        name = pipeline.exporter
         config: FailoverConfig = self._settings.components[name]
         if name not in self._made and config.endpoints:
             self._made[name] = EndpointPool(config=config, runtime=self._runtime)
         return config, self._made.get(name)
 
-    def _bound(self, pipeline: PipelineSettings) -> list[tuple[Classification, FailoverConfig, EndpointPool]]:
-        """The classifications that are bound to some endpoints of the exporter, each with those alone."""
+    def _bound(
+        self, pipeline: PipelineSettings, exporter: str
+    ) -> list[tuple[Classification, FailoverConfig, EndpointPool]]:
+        """The classifications that are bound to some endpoints of an exporter, each with those alone."""
         redaction = pipeline.processors.get("redaction")
         if redaction is None:
             return []
-        config: FailoverConfig = self._settings.components[pipeline.exporter]
+        config: FailoverConfig = self._settings.components[exporter]
         found = []
         for classification, names in self._settings.components[redaction].classification.destinations.items():
             own = bound_to(config, classification, names)
-            key = f"{redaction} {classification} {pipeline.exporter}"
+            key = f"{redaction} {classification} {exporter}"
             if key not in self._made:
                 self._made[key] = EndpointPool(config=own, runtime=self._runtime)
             found.append((classification, own, self._made[key]))
@@ -320,13 +321,37 @@ class Builder:
 
     def _build_traces(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
-        config, pool = self._exporter(pipeline)
+        processor: SpanProcessor = self._leaving_spans(pipeline, pipeline.exporter)
+        sampler: Sampler | None = None
+        if (limiter := self._limiter(pipeline)) is not None:
+            resolver = self._resolver(pipeline)
+            other = limiter.config.reroute_exporter
+            processor = QuotaSpanProcessor(
+                processor,
+                limiter=limiter,
+                reroute=self._leaving_spans(pipeline, other) if other else None,
+                resolver=resolver,
+                count_bytes=True,
+                runtime=runtime,
+            )
+            root = sampler_of_environment() or ALWAYS_ON
+            sampler = QuotaSampler(limiter, resolver=resolver, root=root, resource=resource, runtime=runtime)
+        if (tenancy := self._tenancy(pipeline)) is not None:
+            processor = TenantSpanProcessor(processor, tenancy=tenancy, runtime=runtime)
+        provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
+        provider.add_span_processor(processor)
+        self.parts.span_processor, self.parts.tracer_provider = processor, provider
+
+    def _leaving_spans(self, pipeline: PipelineSettings, name: str) -> FairBatchSpanProcessor:
+        """What spans pass on their way out through an exporter, from the batch on."""
+        runtime = self._runtime
+        config, pool = self._exporter(name)
         failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(failover)
         exporter: SpanExporter = failover
         bound = {
-            name: FailoverSpanExporter(config=own, pool=of, runtime=runtime, directory=self._directory())
-            for name, own, of in self._bound(pipeline)
+            label: FailoverSpanExporter(config=own, pool=of, runtime=runtime, directory=self._directory())
+            for label, own, of in self._bound(pipeline, name)
         }
         if bound:
             for each in bound.values():
@@ -338,46 +363,20 @@ class Builder:
             exporter = ComplianceSpanExporter(exporter, watch=watch, runtime=runtime)
         if (redaction := self._redaction(pipeline)) is not None:
             exporter = RedactionSpanExporter(exporter, **redaction)
-        processor: SpanProcessor = FairBatchSpanProcessor(exporter, config=pipeline.batch, runtime=runtime)
-        sampler: Sampler | None = None
-        if (limiter := self._limiter(pipeline)) is not None:
-            resolver = self._resolver(pipeline)
-            processor = QuotaSpanProcessor(
-                processor, limiter=limiter, resolver=resolver, count_bytes=True, runtime=runtime
-            )
-            root = sampler_of_environment() or ALWAYS_ON
-            sampler = QuotaSampler(limiter, resolver=resolver, root=root, resource=resource, runtime=runtime)
-        if (tenancy := self._tenancy(pipeline)) is not None:
-            processor = TenantSpanProcessor(processor, tenancy=tenancy, runtime=runtime)
-        provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
-        provider.add_span_processor(processor)
-        self.parts.span_processor, self.parts.tracer_provider = processor, provider
+        return FairBatchSpanProcessor(exporter, config=pipeline.batch, runtime=runtime)
 
     def _build_logs(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
-        config, pool = self._exporter(pipeline)
-        failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
-        self._keep(failover)
-        exporter: LogRecordExporter = failover
-        bound = {
-            name: FailoverLogRecordExporter(config=own, pool=of, runtime=runtime, directory=self._directory())
-            for name, own, of in self._bound(pipeline)
-        }
-        if bound:
-            for each in bound.values():
-                self._keep(each)
-            exporter = DestinationLogRecordExporter(failover, bound)
-        if (trail := self._trail(pipeline)) is not None:
-            exporter = AuditLogRecordExporter(exporter, trail=trail, runtime=runtime)
-        if (watch := self.parts.watch) is not None:
-            exporter = ComplianceLogRecordExporter(exporter, watch=watch, runtime=runtime)
-        if (redaction := self._redaction(pipeline)) is not None:
-            exporter = RedactionLogRecordExporter(exporter, **redaction)
-        processor: LogRecordProcessor = FairBatchLogRecordProcessor(exporter, config=pipeline.batch, runtime=runtime)
+        processor: LogRecordProcessor = self._leaving_logs(pipeline, pipeline.exporter)
         if (limiter := self._limiter(pipeline)) is not None:
-            resolver = self._resolver(pipeline)
+            other = limiter.config.reroute_exporter
             processor = QuotaLogRecordProcessor(
-                processor, limiter=limiter, resolver=resolver, count_bytes=True, runtime=runtime
+                processor,
+                limiter=limiter,
+                reroute=self._leaving_logs(pipeline, other) if other else None,
+                resolver=self._resolver(pipeline),
+                count_bytes=True,
+                runtime=runtime,
             )
         if (tenancy := self._tenancy(pipeline)) is not None:
             processor = TenantLogRecordProcessor(processor, tenancy=tenancy, runtime=runtime)
@@ -389,9 +388,32 @@ class Builder:
                 provider, level=self._settings.logging_level, errors=runtime.errors("pipeline")
             )
 
+    def _leaving_logs(self, pipeline: PipelineSettings, name: str) -> FairBatchLogRecordProcessor:
+        """As `_leaving_spans`, for log records."""
+        runtime = self._runtime
+        config, pool = self._exporter(name)
+        failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
+        self._keep(failover)
+        exporter: LogRecordExporter = failover
+        bound = {
+            label: FailoverLogRecordExporter(config=own, pool=of, runtime=runtime, directory=self._directory())
+            for label, own, of in self._bound(pipeline, name)
+        }
+        if bound:
+            for each in bound.values():
+                self._keep(each)
+            exporter = DestinationLogRecordExporter(failover, bound)
+        if (trail := self._trail(pipeline)) is not None:
+            exporter = AuditLogRecordExporter(exporter, trail=trail, runtime=runtime)
+        if (watch := self.parts.watch) is not None:
+            exporter = ComplianceLogRecordExporter(exporter, watch=watch, runtime=runtime)
+        if (redaction := self._redaction(pipeline)) is not None:
+            exporter = RedactionLogRecordExporter(exporter, **redaction)
+        return FairBatchLogRecordProcessor(exporter, config=pipeline.batch, runtime=runtime)
+
     def _build_metrics(self, pipeline: PipelineSettings, resource: Resource) -> None:
         runtime = self._runtime
-        config, pool = self._exporter(pipeline)
+        config, pool = self._exporter(pipeline.exporter)
         exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
         self._keep(exporter)
         limiter, tenancy = self._limiter(pipeline), self._tenancy(pipeline)

@@ -72,7 +72,10 @@ class QuotaSampler(Sampler):
         self._runtime = runtime or default_runtime()
         self._account = self._runtime.ledger("sampler", TRACES).account
         self._errors = self._runtime.errors("sampler")
-        self._observe = limiter.config.overflow == "observe"
+        config = limiter.config
+        self._observe = config.overflow == "observe"
+        self._reroute = config.overflow == "reroute"
+        self._sample = threshold_of(config.sample_ratio) if config.overflow == "sample" else None
 
     def should_sample(
         self,
@@ -123,10 +126,15 @@ class QuotaSampler(Sampler):
                 self._settle(tenant, NOT_SAMPLED if first.decision is Decision.DROP else None)
                 return SamplingResult(first.decision, attributes, decided)
             share = probability_of(state)
-        keep, threshold, offered = self._limiter.keep_trace(tenant, randomness_of(trace_id, state), share or 1.0)
+        randomness = randomness_of(trace_id, state)
+        keep, threshold, offered = self._limiter.keep_trace(tenant, randomness, share or 1.0)
+        if self._sample is not None and threshold > self._sample:
+            keep, threshold = randomness >= self._sample, self._sample
         verdict = Verdict(tenant, named, offered, None if keep else RATE)
         if keep or self._observe:
             result = _kept(attributes, _kept_state(state, share, 0 if self._observe else threshold, verdict))
+        elif self._reroute:
+            result = _kept(attributes, DecidedTraceState.of(with_threshold(state, None), verdict))
         else:
             result = _dropped(DecidedTraceState.of(with_threshold(state, None), verdict))
         offered.tick()
@@ -173,11 +181,12 @@ class QuotaSampler(Sampler):
         """Accounts for one call; `reason` says why the span is dropped, or would be when only observing."""
         account = self._account(tenant)
         account.received.tick()
-        if reason is None or (reason == RATE and self._observe):
+        over = reason == RATE
+        if reason is None or (over and (self._observe or self._reroute)):
             account.forwarded.tick()
         else:
             account.dropped(reason).tick()
-        if reason == RATE:
+        if over and not self._reroute:  # who reroutes a span tells of it
             action = "would_drop" if self._observe else "drop"
             self._runtime.emit("sampler", action, RATE, tenant=tenant, signal=TRACES, trace_id=trace_id)
 
