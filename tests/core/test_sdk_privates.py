@@ -297,5 +297,6 @@ def test_the_short_ways_lead_to_the_same() -> None:
     span = TracerProvider().get_tracer("tests").start_span("work")
     span_context: Any = _sdk.span_context_of(span)  # type: ignore[arg-type]
     assert span_context is span.get_span_context()
+    assert span_context[_sdk.TRACE_ID] == span.get_span_context().trace_id
     assert span_context[_sdk.SPAN_ID] == span.get_span_context().span_id
     assert span_context[_sdk.TRACE_FLAGS] is span.get_span_context().trace_flags

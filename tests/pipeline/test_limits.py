@@ -159,7 +159,7 @@ def test_a_throttled_tenant_is_told_in_its_own_stream(tmp_path: Path) -> None:
         dropped = {
             f"otelwarden.quota.{kind}.{b.signal}.{reason}": count
             for b in warden.stats().balances
-            if b.component == "quota" and b.tenant == "noisy"
+            if b.component in ("sampler", "quota") and b.tenant == "noisy"
             for kind, counts in (("dropped", b.dropped), ("dropped_bytes", b.dropped_bytes))
             for reason, count in counts.items()
         }

@@ -73,8 +73,18 @@ class Pipeline:
         self.tracer = self.provider.get_tracer("test")
 
 
-def traces(rate: float, burst: int | None = None, **settings: Any) -> QuotaConfig:
-    return QuotaConfig(default=TenantLimits(traces=SignalLimits(rate=rate, burst=burst)), **settings)
+def traces(
+    rate: float | None,
+    burst: int | None = None,
+    *,
+    byte_rate: float | None = None,
+    own: SignalLimits | None = None,
+    together: SignalLimits | None = None,
+    **settings: Any,
+) -> QuotaConfig:
+    """`own`: instead of the rates; `together`: beside them, on all signals."""
+    own = own or SignalLimits(rate=rate, burst=burst, byte_rate=byte_rate)
+    return QuotaConfig(default=TenantLimits(traces=own, all=together), **settings)
 
 
 @pytest.fixture
@@ -99,7 +109,7 @@ def traces_config() -> Callable[..., QuotaConfig]:
 
 @pytest.fixture
 def pipeline() -> Callable[..., Pipeline]:
-    def make(rate: float, burst: int | None = None, **settings: Any) -> Pipeline:
+    def make(rate: float | None, burst: int | None = None, **settings: Any) -> Pipeline:
         keywords = {key: settings.pop(key) for key in ("sampler", "resolver") if key in settings}
         return Pipeline(traces(rate, burst, **settings), **keywords)
 

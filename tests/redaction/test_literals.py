@@ -103,7 +103,7 @@ def test_any_text_has_ranges_in_order_that_do_not_overlap(text: str, system: str
         at = end
 
 
-@given(st.lists(st.text(alphabet=st.characters(exclude_characters="'\\"), max_size=8), max_size=6))
+@given(st.lists(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="'\\"), max_size=8), max_size=6))
 @settings(max_examples=200, deadline=None)
 def test_no_part_of_a_quoted_value_is_left(values: list[str]) -> None:
     text = "SELECT a FROM t WHERE " + " AND ".join(f"c = '{value}'" for value in values)

@@ -58,8 +58,11 @@ current_context: Final[Callable[[], Context]] = (
 span_context_of: Final[Callable[[ReadableSpan], trace.SpanContext]] = attrgetter("_context")
 """`ReadableSpan.context` without its frame; a `SpanContext` is a tuple, see the places below."""
 
+TRACE_ID: Final = 0
+"""Place of the trace id in a `SpanContext`; its property costs twice as much."""
+
 SPAN_ID: Final = 1
-"""Place of the span id in a `SpanContext`; its property costs twice as much."""
+"""Place of the span id, likewise."""
 
 TRACE_FLAGS: Final = 3
 """Place of the trace flags, likewise."""

@@ -104,20 +104,29 @@ class Runtime:
         target: str = "",
         actor: str = "",
     ) -> None:
-        """Counts a decision and tells the observers; see `GovernanceEvent` for the arguments.
+        """Counts a decision and tells the observers; see `GovernanceEvent` for the arguments."""
+        decision = Decision(component, action, reason, tenant, signal)
+        self.tell(decision, count, trace_id, span_id, target, actor)
+
+    def tell(
+        self,
+        decision: Decision,
+        count: int = 1,
+        trace_id: int = 0,
+        span_id: int = 0,
+        target: str = "",
+        actor: str = "",
+    ) -> None:
+        """As `emit`, for who decides often and keeps the kinds of its decisions.
 
         What an observer itself brings about is counted, and told up to a few levels deep.
         """
-        self._count(Decision(component, action, reason, tenant, signal), count)
+        self._count(decision, count)
         if not self._observers:
             return
         event = GovernanceEvent(
             self._time_ns(),
-            component,
-            action,
-            reason,
-            tenant,
-            signal,
+            *decision,
             count,
             trace_id,
             span_id,
@@ -141,10 +150,11 @@ class Runtime:
 
     def _count(self, decision: Decision, count: int) -> None:
         with self._lock:
-            if decision not in self._decisions and len(self._decisions) >= MAX_DECISIONS:
-                decision = decision._replace(tenant=OTHER_TENANTS)
-            # In this form a finalizer or signal handler that decides as well cannot come in between.
-            self._decisions.setdefault(decision, 0)
+            if decision not in self._decisions:
+                if len(self._decisions) >= MAX_DECISIONS:
+                    decision = decision._replace(tenant=OTHER_TENANTS)
+                # In this form a finalizer or signal handler that decides as well cannot come in between.
+                self._decisions.setdefault(decision, 0)
             self._decisions[decision] += count
 
     def components(self) -> list[str]:

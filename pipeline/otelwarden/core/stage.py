@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
+from otelwarden.core._sdk import SPAN_ID, TRACE_ID, span_context_of
 from otelwarden.core.accounting import Account
 from otelwarden.core.drop import DROP_ON_ERROR, Drop
 from otelwarden.core.events import Signal
@@ -31,8 +32,8 @@ _ItemT = TypeVar("_ItemT", bound=Item)
 def item_ids(item: Item) -> tuple[int, int]:
     """Trace and span id of an item; 0 where it has none."""
     if isinstance(item, ReadableSpan):
-        context = item.context
-        return (0, 0) if context is None else (context.trace_id, context.span_id)
+        context = span_context_of(item)
+        return (0, 0) if context is None else (context[TRACE_ID], context[SPAN_ID])
     return item.log_record.trace_id or 0, item.log_record.span_id or 0
 
 

@@ -102,6 +102,15 @@ class BudgetMeter:
         """The whole budget is this process's."""
         return 1.0
 
+    def left(self) -> float:
+        """What remains of this period."""
+        return self.status().remaining
+
+    def refuse_ahead(self) -> None:
+        """Warns as a refusal does."""
+        with self._lock:
+            self._warn(self.limit.amount)
+
     def close(self) -> None:
         """Holds nothing that would have to be given back."""
 

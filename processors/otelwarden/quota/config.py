@@ -122,8 +122,10 @@ class QuotaConfig:
             raise ConfigError(faults)
         object.__setattr__(self, "plans", MappingProxyType(dict(self.plans)))
 
-    def debt_items(self, limit: SignalLimits) -> int:
-        """The debt in force beside `limit`, in items."""
+    def debt_items(self, limit: SignalLimits | None) -> int:
+        """The debt in force beside `limit`, in items; 0 where there is no rate."""
+        if limit is None or (limit.rate is None and limit.byte_rate is None):
+            return 0
         return max(limit.burst_items, DEFAULT_MIN_DEBT) if self.max_debt is None else self.max_debt
 
     def limits_of(self, own: Any, plan: str | None = None, time_zone: str | None = None) -> TenantLimits:

@@ -16,6 +16,8 @@ class Gate(Protocol):
     """Items so far that were within the limits."""
     over: int
     """Items so far that were over a limit."""
+    bytes: int
+    """Bytes of both, where they were measured."""
 
     def take(self, items: int, debt: bool, size: int = 0, /) -> str | None:
         """Takes items if all limits allow it, all or none.
@@ -58,7 +60,7 @@ class MeterGate:
         warn: told of the percent of a budget that was reached; called without a lock.
     """
 
-    __slots__ = ("_closed", "_largest", "_lock", "_parts", "_warn", "allowed", "meters", "over", "shared")
+    __slots__ = ("_closed", "_largest", "_lock", "_parts", "_warn", "allowed", "bytes", "meters", "over", "shared")
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class MeterGate:
         self.shared = tuple(shared)
         self.allowed = 0
         self.over = 0
+        self.bytes = 0
         self._closed = False
         self._largest = largest
         self._warn = warn
@@ -84,6 +87,7 @@ class MeterGate:
             if self._closed:
                 return CLOSED
             refusal = self._take(items, debt, size)
+            self.bytes += size
             if refusal is None:
                 self.allowed += items
             else:
@@ -136,5 +140,6 @@ class MeterGate:
         self._lock = threading.RLock()
         self.allowed = 0
         self.over = 0
+        self.bytes = 0
         for meter in self.meters:
             meter.restart_after_fork()

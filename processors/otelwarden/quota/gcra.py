@@ -7,6 +7,7 @@ any interval of t seconds lets at most burst + rate * t items pass. Source: ITU-
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import suppress
 from fractions import Fraction
@@ -59,6 +60,7 @@ class GcraMeter:
         "_release",
         "_scale",
         "allowed",
+        "bytes",
         "due",
         "key",
         "limit",
@@ -76,6 +78,8 @@ class GcraMeter:
         """Items that were within the limit."""
         self.over = 0
         """Items that were over the limit."""
+        self.bytes = 0
+        """Nothing is measured: no bytes are limited."""
         self._set(limit)
         self._full_at = self._monotonic_ns() * self._scale
 
@@ -192,6 +196,13 @@ class GcraMeter:
     def share(self) -> float:
         """The whole limit is this process's."""
         return 1.0
+
+    def left(self) -> float:
+        """A rate never ends."""
+        return math.inf
+
+    def refuse_ahead(self) -> None:
+        """Of no concern for a rate."""
 
     def status(self) -> LimitStatus:
         """The limit and what is left of it; not to be asked without a limit."""

@@ -6,6 +6,7 @@ than the limit allows; at worst what it held ready is lost.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Final
 
@@ -14,6 +15,7 @@ from otelwarden.quota.meters import (
     BUDGET,
     RATE,
     STORE_DOWN,
+    WARNINGS,
     BudgetLimit,
     Limit,
     LimitStatus,
@@ -192,6 +194,19 @@ class LeasedMeter:
         with self._lock:
             self.held += amount
             self.asked -= amount
+
+    def left(self) -> float:
+        """See `Meter`: what nobody used or holds, and what this process holds."""
+        if not isinstance(self.limit, BudgetLimit):
+            return math.inf
+        with self._lock:
+            return max(0, self.status().remaining) + max(0, self.held)
+
+    def refuse_ahead(self) -> None:
+        """See `Meter`."""
+        with self._lock:
+            if isinstance(self.limit, BudgetLimit) and self.told < WARNINGS[-1]:
+                self.told = self.due = WARNINGS[-1]
 
     def status(self) -> LimitStatus:
         """See `Meter`."""

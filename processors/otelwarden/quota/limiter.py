@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from otelwarden.core import (
+    LOGS,
     OTHER_TENANTS,
     SIGNALS,
     SYSTEM_CLOCK,
@@ -26,8 +27,10 @@ from otelwarden.core import (
 )
 from otelwarden.quota.admission import Admission
 from otelwarden.quota.config import QuotaConfig
+from otelwarden.quota.gate import MeterGate
+from otelwarden.quota.headroom import headroom
 from otelwarden.quota.limits import ALL, MetricLimits, SignalLimits, TenantLimits
-from otelwarden.quota.meters import CLOSED, LimitStatus, MeterKey
+from otelwarden.quota.meters import BUDGET, CLOSED, LimitStatus, MeterKey
 from otelwarden.quota.places import Place, Places, Terms
 from otelwarden.quota.series import SeriesLimiter
 from otelwarden.quota.store import MemoryStore, Store
@@ -45,6 +48,19 @@ class Usage(NamedTuple):
     """Items that were within the limits."""
     over: int
     """Items that were over a limit, dropped or not."""
+
+
+class Beginning(NamedTuple):
+    """What was decided about a trace that begins here."""
+
+    reason: str | None
+    """None when it is kept; else why not: `rate` or `budget`."""
+    threshold: int
+    """Of its randomness, in [0, 2^56]."""
+    spans: Count
+    """Every span of the trace ticks this when it starts."""
+    ended: Count | None = None
+    """If the trace is kept, its first span ticks this when it ends; None if it is not."""
 
 
 class _NoDirectory:
@@ -167,18 +183,20 @@ class QuotaLimiter:
             place.admission = admission = place.admission or Admission(self._monotonic_ns())
         return admission
 
-    def keep_trace(self, tenant: str, randomness: int, share: float = 1.0) -> tuple[bool, int, Count]:
-        """Decides about a new trace of the tenant; see `Admission.decide`.
-
-        Returns:
-            Whether it is kept, its sampling threshold, and the counter that each of its spans ticks.
-        """
+    def begin_trace(self, tenant: str, randomness: int, share: float = 1.0) -> Beginning:
+        """Decides about a new trace of the tenant; see `Admission.decide`."""
         admission = self.admission_of(tenant)
-        limit = self._place(tenant, TRACES).own_limit()
-        if limit is None:
-            return True, threshold_of(share), admission.kept
-        keep, threshold = admission.decide(self._monotonic_ns(), limit, randomness, share)
-        return keep, threshold, admission.kept if keep else admission.lost
+        place = self._place(tenant, TRACES)
+        limit, left, budget, others = headroom(place, self._places[LOGS].get(tenant))
+        if limit is None and budget is None:
+            return Beginning(None, threshold_of(share), admission.kept, admission.ended)
+        reason, threshold = admission.decide(self._monotonic_ns(), limit, randomness, share, left, others)
+        if reason is None:
+            return Beginning(None, threshold, admission.kept, admission.ended)
+        if reason == BUDGET and budget is not None and isinstance(place.gate, MeterGate):
+            budget.refuse_ahead()
+            place.gate.tell(budget)
+        return Beginning(reason, threshold, admission.lost)
 
     # --- limits and what is left of them
 
@@ -237,9 +255,9 @@ class QuotaLimiter:
             limits = self.config.default
         else:
             limits = self._read_limits(tenant, last_good.limits if last_good is not None else self.config.default)
-        own = limits.of(signal)
-        debt = self.config.debt_items(own) if own is not None and own.rate is not None else 0
-        return Terms(limits, own, limits.of(ALL) if signal in SIGNALS[:2] else None, debt)
+        own, together = limits.of(signal), limits.of(ALL)
+        debt = self.config.debt_items
+        return Terms(limits, own, together if signal in SIGNALS[:2] else None, debt(own), debt(together))
 
     def _read_limits(self, tenant: str, last_good: TenantLimits) -> TenantLimits:
         try:

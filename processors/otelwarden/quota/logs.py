@@ -23,10 +23,9 @@ from otelwarden.core import (
     shutdown_within,
 )
 from otelwarden.quota.limiter import QuotaLimiter
-from otelwarden.quota.meters import RATE
 from otelwarden.quota.notice import SOURCE
 from otelwarden.quota.overflow import Overflow
-from otelwarden.quota.verdict import verdict_of
+from otelwarden.quota.verdict import OVER_LIMIT, verdict_of
 
 TRACE_DROPPED: Final = Drop("trace_dropped")
 
@@ -84,10 +83,11 @@ class QuotaLogRecordProcessor(LogStageProcessor):
         context = record.log_record.context
         if self._follow and context is not None:
             verdict = verdict_of(get_current_span(context).get_span_context().trace_state)
-            if verdict is not None and verdict.reason == RATE:
-                if self._over.exempts(record, state.tenant, RATE):
+            reason = verdict.reason if verdict is not None else None
+            if reason is not None and reason in OVER_LIMIT:
+                if self._over.exempts(record, state.tenant, reason):
                     return record
-                return self._over.drop(record, RATE, TRACE_DROPPED)
+                return self._over.drop(record, reason, TRACE_DROPPED)
         refusal = self._take(state.tenant, LOGS, record)
         if refusal is None or self._over.passes(record, state.tenant, refusal, _randomness(record)):
             return record

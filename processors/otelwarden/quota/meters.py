@@ -158,6 +158,11 @@ class Meter(Protocol):
     due: int
     """Percent of a budget that was reached and not yet warned of; 0 for nothing to tell. Whoever tells it resets it."""
 
+    @property
+    def limit(self) -> Limit | None:
+        """In force; None for none."""
+        ...
+
     def take(self, amount: int, debt: bool, /) -> str | None:
         """Takes an amount.
 
@@ -188,6 +193,14 @@ class Meter(Protocol):
 
     def share(self) -> float:
         """The part of a rate that this process gets now, in (0, 1]."""
+        ...
+
+    def left(self) -> float:
+        """What this process may still take of a budget, as far as it knows; infinite for a rate."""
+        ...
+
+    def refuse_ahead(self) -> None:
+        """Notes that something was not begun, as what is left of a budget is needed for what was: it is used up."""
         ...
 
     def close(self) -> None:

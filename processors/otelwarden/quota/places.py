@@ -33,6 +33,8 @@ class Terms(NamedTuple):
     """Those on all signals together."""
     debt: int
     """Items by which the rate of this signal may be overdrawn."""
+    debt_together: int = 0
+    """Items by which the rate of all signals together may be overdrawn."""
 
 
 def limits_by_key(
@@ -252,7 +254,7 @@ class Places:
 
     def _use_together(self, tenant: str, terms: Terms) -> list[Meter]:
         together = self._together.setdefault(tenant, _Together())
-        wanted = limits_by_key(tenant, ALL, terms.together, terms.limits, 0)
+        wanted = limits_by_key(tenant, ALL, terms.together, terms.limits, terms.debt_together)
         meters = self._meters(wanted, tuple(together.meters.values()))
         together.meters = {meter.key: meter for meter in meters}
         together.users += 1

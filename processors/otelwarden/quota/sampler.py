@@ -25,10 +25,10 @@ from otelwarden.core import (
     threshold_of,
     with_threshold,
 )
-from otelwarden.quota.limiter import QuotaLimiter
-from otelwarden.quota.verdict import DecidedTraceState, Verdict, verdict_of
+from otelwarden.quota.limiter import Beginning, QuotaLimiter
+from otelwarden.quota.meters import BUDGET, RATE
+from otelwarden.quota.verdict import OVER_LIMIT, DecidedTraceState, Verdict, verdict_of
 
-RATE: Final = "rate"
 NOT_SAMPLED: Final = "not_sampled"
 _EVERYTHING: Final = with_threshold(None, 0)
 
@@ -44,8 +44,8 @@ class QuotaSampler(Sampler):
     stand for 1 / p spans. The threshold of an earlier decision is only ever raised; where an earlier decision told no
     threshold, none is written.
 
-    Every call is accounted for in the ledger `sampler`: received, and forwarded or dropped for the reason `rate`, or
-    `not_sampled` when the remote parent or `root` said so. Only the first are told as events.
+    Every call is accounted for in the ledger `sampler`: received, and forwarded or dropped for the reason `rate` or
+    `budget`, or `not_sampled` when the remote parent or `root` said so. Only the first two are told as events.
 
     Args:
         limiter: shared with the processors.
@@ -122,22 +122,23 @@ class QuotaSampler(Sampler):
             first = self._root.should_sample(context, trace_id, name, kind, attributes, links)
             attributes, state = first.attributes, first.trace_state
             if first.decision is not Decision.RECORD_AND_SAMPLE:
-                decided = DecidedTraceState.of(state, Verdict(tenant, named, None, NOT_SAMPLED))
+                decided = DecidedTraceState.of(state, Verdict(tenant, named, None, None, NOT_SAMPLED))
                 self._settle(tenant, NOT_SAMPLED if first.decision is Decision.DROP else None)
                 return SamplingResult(first.decision, attributes, decided)
             share = probability_of(state)
         randomness = randomness_of(trace_id, state)
-        keep, threshold, offered = self._limiter.keep_trace(tenant, randomness, share or 1.0)
-        if self._sample is not None and threshold > self._sample:
-            keep, threshold = randomness >= self._sample, self._sample
-        verdict = Verdict(tenant, named, offered, None if keep else RATE)
-        if keep or self._observe:
-            result = _kept(attributes, _kept_state(state, share, 0 if self._observe else threshold, verdict))
+        begun = self._limiter.begin_trace(tenant, randomness, share or 1.0)
+        if self._sample is not None:
+            begun = _sampled(begun, randomness, self._sample)
+        verdict = Verdict(tenant, named, begun.spans, begun.ended, begun.reason)
+        if begun.reason is None or self._observe:
+            threshold = 0 if self._observe else begun.threshold
+            result = _kept(attributes, _kept_state(state, share, threshold, verdict))
         elif self._reroute:
             result = _kept(attributes, DecidedTraceState.of(with_threshold(state, None), verdict))
         else:
             result = _dropped(DecidedTraceState.of(with_threshold(state, None), verdict))
-        offered.tick()
+        begun.spans.tick()
         self._settle(tenant, verdict.reason, trace_id)
         return result
 
@@ -147,7 +148,7 @@ class QuotaSampler(Sampler):
         tenant = self._tenant(context, attributes)
         sampled = parent.trace_flags.sampled
         offered = self._limiter.admission_of(tenant).unbidden if sampled else None
-        verdict = Verdict(tenant, get_tenant(context), offered, None if sampled else NOT_SAMPLED)
+        verdict = Verdict(tenant, get_tenant(context), offered, None, None if sampled else NOT_SAMPLED)
         state = DecidedTraceState.of(parent.trace_state, verdict)
         if offered is not None:
             offered.tick()
@@ -181,14 +182,22 @@ class QuotaSampler(Sampler):
         """Accounts for one call; `reason` says why the span is dropped, or would be when only observing."""
         account = self._account(tenant)
         account.received.tick()
-        over = reason == RATE
+        over = reason in OVER_LIMIT
         if reason is None or (over and (self._observe or self._reroute)):
             account.forwarded.tick()
         else:
             account.dropped(reason).tick()
-        if over and not self._reroute:  # who reroutes a span tells of it
+        if reason is not None and over and not self._reroute:  # who reroutes a span tells of it
             action = "would_drop" if self._observe else "drop"
-            self._runtime.emit("sampler", action, RATE, tenant=tenant, signal=TRACES, trace_id=trace_id)
+            self._runtime.emit("sampler", action, reason, tenant=tenant, signal=TRACES, trace_id=trace_id)
+
+
+def _sampled(begun: Beginning, randomness: int, least: int) -> Beginning:
+    """The decision, but that a trace of the sample is kept: one whose randomness is `least` or more."""
+    # While the rate keeps a larger share than the sample, that holds; a budget that is used up keeps none beside it.
+    threshold = least if begun.reason == BUDGET else min(begun.threshold, least)
+    reason = None if randomness >= threshold else begun.reason or RATE
+    return begun._replace(reason=reason, threshold=threshold)
 
 
 def _kept(attributes: Attributes, state: TraceState | None) -> SamplingResult:

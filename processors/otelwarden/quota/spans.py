@@ -92,6 +92,8 @@ class QuotaSpanProcessor(SpanStageProcessor):
         context: SpanContext = span.context
         trace_id = context.trace_id
         verdict = verdict_of(context.trace_state)
+        if verdict is not None and span.parent is None and verdict.ended is not None:
+            verdict.ended.tick()
         if verdict is not None and verdict.reason is not None:
             # The sampler has said that it would have dropped the trace.
             if not self._reroutes or self._over.exempts(span, state.tenant, verdict.reason):

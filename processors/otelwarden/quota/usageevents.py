@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from otelwarden.core import Balance
 from otelwarden.quota.periods import utc_text
+from otelwarden.quota.verdict import OVER_LIMIT
 
 TYPE: Final = "otelwarden.usage.v1"
 
@@ -25,7 +26,6 @@ _QUOTA: Final = "quota"
 _SAMPLER: Final = "sampler"
 COMPONENTS: Final = (_QUOTA, _SAMPLER)
 """Whose accounts say what was used."""
-_RATE: Final = "rate"
 
 
 class Used(NamedTuple):
@@ -76,8 +76,7 @@ def used_so_far(balances: Iterable[Balance], signals: Iterable[str]) -> UsageByT
         if component == _QUOTA:
             used = Used(balance.forwarded, balance.forwarded_bytes, balance.dropped, balance.dropped_bytes)
         else:
-            lost = balance.dropped.get(_RATE, 0)
-            used = Used(dropped={_RATE: lost} if lost else {})
+            used = Used(dropped={why: count for why, count in balance.dropped.items() if why in OVER_LIMIT})
         key = balance.tenant, str(balance.signal)
         found[key] = found.get(key, NOTHING).plus(used)
     return found

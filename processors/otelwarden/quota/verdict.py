@@ -7,11 +7,15 @@ trace state that the application changed is a plain one again, and the span is t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from opentelemetry.trace import TraceState
 
 from otelwarden.core import Count
+from otelwarden.quota.meters import BUDGET, RATE
+
+OVER_LIMIT: Final = frozenset((RATE, BUDGET))
+"""Reasons of ours for dropping a trace."""
 
 
 class Verdict(NamedTuple):
@@ -23,6 +27,8 @@ class Verdict(NamedTuple):
     """The tenant that the root's context named; where another is named, the tenant is asked for again."""
     offered: Count | None
     """Counts every span of the trace that belongs to this tenant; None where nothing is offered to its limit."""
+    ended: Count | None
+    """Counts the traces that were kept and whose first span ended; None where nobody waits for that."""
     reason: str | None
     """Why the spans are dropped, or would be when only observing; None when they are within the limit."""
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Final
+
 from otelwarden.core import SYSTEM_CLOCK, Classification, Clock, Signal
 from otelwarden.redaction.actions import DEFAULT_TEXT, HitFacts, ItemFacts, Replace, Verdict, keeps_something
-from otelwarden.redaction.joined import encode_text
-from otelwarden.redaction.keys import KeyFacts
+from otelwarden.redaction.finder import Hit
+from otelwarden.redaction.joined import Joined, encode_text
+from otelwarden.redaction.keys import MAX_KEYS, KeyFacts
 from otelwarden.redaction.policy import RedactionPolicy
 from otelwarden.redaction.rules import Rule, ValueType
+
+_NOTHING: Final[Any] = (None, "")
 
 
 class Choice:
@@ -43,14 +49,27 @@ class Choice:
 class Book:
     """The rules for items of one signal and tenant.
 
+    Args:
+        exempt: keys of fields that are left alone, such as the tag of the tenant.
+
     Attributes:
         deciding: for each detector the rules of which the first that holds decides.
         beside: for each detector those that act beside it.
         settled: for each detector the choice when it depends on nothing, and nothing acts beside it.
+        constants: for each detector the rule and the text that it puts in place of every hit, when it is so simple.
         classes: for each detector the classification of what it finds.
     """
 
-    def __init__(self, policy: RedactionPolicy, signal: Signal, tenant: str, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        policy: RedactionPolicy,
+        signal: Signal,
+        tenant: str,
+        *,
+        exempt: frozenset[str] = frozenset(),
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._exempt = exempt
         self._clock = clock
         rules = [rule for rule in policy.rules if rule.concerns(signal, tenant)]
         by_detector = [
@@ -78,10 +97,66 @@ class Book:
             deciding[0] if deciding and deciding[0].always and not beside and not self.allows else None
             for deciding, beside in zip(self.deciding, self.beside, strict=True)
         ]
+        self.constants = [
+            (choice.rule, str(choice.constant)) if choice is not None and type(choice.constant) is str else None
+            for choice in self.settled
+        ]
+        self._left_alone: dict[str, bool] = {}
 
-    def is_allowed_key(self, key: str) -> bool:
+    def is_left_alone(self, key: str) -> bool:
         """Whether values under a key are left alone."""
-        return any(globs.match(key) for globs in self._allowed_keys)
+        known = self._left_alone.get(key)
+        if known is None:
+            known = key in self._exempt or any(globs.match(key) for globs in self._allowed_keys)
+            if len(self._left_alone) >= MAX_KEYS:
+                self._left_alone = {}
+            self._left_alone[key] = known
+        return known
+
+    def settle(
+        self, joined: Joined, keys: Sequence[str], hits: Sequence[Hit]
+    ) -> tuple[dict[int, Any], dict[Rule, int]] | None:
+        """What becomes of texts in which nothing but hits that are always replaced was found, as of most.
+
+        Hits that overlap become one.
+
+        Args:
+            keys: the key of each text.
+            hits: at least one.
+
+        Returns:
+            The new texts by their numbers, and in how many places each rule acted; None when it takes more to decide.
+        """
+        constants = self.constants
+        texts: dict[int, Any] = {}
+        counts: dict[Rule, int] = {}
+        pieces: list[str] = []
+        data, last, done = b"", -1, 0
+        rule, text = _NOTHING
+        for number, start, end, detector, _ in sorted(hits) if len(hits) > 1 else hits:
+            constant = constants[detector]
+            if constant is None:
+                return None
+            if number != last:
+                if self.is_left_alone(keys[number]):
+                    return None
+                if last >= 0:
+                    pieces.append(data[done:].decode())
+                    texts[last] = "".join(pieces)
+                    pieces = []
+                data, last, done = joined.text(number), number, 0
+            elif start < done:
+                if constant[0] is not rule or constant[1] != text:
+                    return None
+                done = max(done, end)
+                continue
+            rule, text = constant
+            counts[rule] = counts.get(rule, 0) + 1
+            pieces += (data[done:start].decode(), text)
+            done = end
+        pieces.append(data[done:].decode())
+        texts[last] = "".join(pieces)
+        return texts, counts
 
     def is_allowed(self, hit: str) -> bool:
         """Whether a hit with this text is left alone."""

@@ -51,9 +51,9 @@ class Redaction:
 
     __slots__ = ("archives", "blocked", "classification", "counts", "edits", "findings")
 
-    def __init__(self) -> None:
-        self.edits = Edits({}, {})
-        self.counts: dict[Rule, int] = {}
+    def __init__(self, texts: dict[int, Any], counts: dict[Rule, int]) -> None:
+        self.edits = Edits(texts, {})
+        self.counts = counts
         self.blocked = False
         self.archives: set[str] = set()
         self.classification: Classification | None = None
@@ -65,43 +65,40 @@ class Redaction:
         return bool(self.edits.texts or self.edits.names)
 
 
+class Surroundings(NamedTuple):
+    """What the cases of one redactor share."""
+
+    facts_of: Callable[[Any], ItemFacts]
+    """What is known about an item."""
+    keys: Keys
+    """What actions with keys use."""
+    findings: bool
+    """Whether `Redaction.findings` is wanted."""
+
+
 class Case:
     """One item under judgement.
 
     Args:
         item: what `facts_of` is asked about, once and only if somebody wants to know; or what it would answer.
-        exempt: keys of fields that are left alone.
-        findings: whether `Redaction.findings` is wanted.
     """
 
-    __slots__ = ("_book", "_exempt", "_facts", "_facts_of", "_findings", "_item", "_keys", "_redaction", "_tenant")
+    __slots__ = ("_book", "_facts", "_item", "_redaction", "_surroundings", "_tenant")
 
-    def __init__(
-        self,
-        book: Book,
-        tenant: str,
-        item: Any,
-        exempt: frozenset[str],
-        facts_of: Callable[[Any], ItemFacts],
-        keys: Keys,
-        findings: bool,
-    ) -> None:
+    def __init__(self, book: Book, tenant: str, item: Any, surroundings: Surroundings) -> None:
         self._book = book
         self._tenant = tenant
         self._item = item
-        self._exempt = exempt
-        self._facts_of = facts_of
+        self._surroundings = surroundings
         self._facts: ItemFacts | None = None
-        self._keys = keys
-        self._findings = findings
-        self._redaction = Redaction()
+        self._redaction = Redaction({}, {})
 
     @property
     def facts(self) -> ItemFacts:
         """What is known about the item."""
         if self._facts is None:
             item = self._item
-            self._facts = item if type(item) is ItemFacts else self._facts_of(item)
+            self._facts = item if type(item) is ItemFacts else self._surroundings.facts_of(item)
         return self._facts
 
     def result(self) -> Redaction | None:
@@ -129,7 +126,7 @@ class Case:
     ) -> Any:
         """The new text, `DELETED`, or None when nothing is to change."""
         book = self._book
-        if path in self._exempt or book.is_allowed_key(path):
+        if book.is_left_alone(path):
             return None
         claims: list[_Claim] = []
         for facts in ruled:
@@ -179,7 +176,7 @@ class Case:
         self._redaction.classification = higher(self._redaction.classification, classification)
 
     def _hit_facts(self, choice: Choice) -> HitFacts:
-        return HitFacts(choice.text, choice.entity, self._tenant, self.facts, self._keys)
+        return HitFacts(choice.text, choice.entity, self._tenant, self.facts, self._surroundings.keys)
 
     def _apply(self, number: int, data: bytes, path: str, claims: list[_Claim]) -> Any:
         """The text with every claim settled.
@@ -212,7 +209,7 @@ class Case:
             counts[rule] = counts.get(rule, 0) + 1
             if choice.left is not None:
                 self._leave(choice.left)
-            if self._findings:
+            if self._surroundings.findings:
                 self._redaction.findings.append(Finding(number, path, start, end, choice.entity, rule))
             new = choice.constant
             if new is None:

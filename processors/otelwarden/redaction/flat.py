@@ -113,7 +113,7 @@ class FlatItems:
         if candidates is None:
             return ()
         # Most candidates of clean items are refused, and then nobody has to read the others again.
-        hits = self._redactor.scanner.scan(self._placed(data, texts), candidates)
+        hits = self._redactor.scanner.scan(Joined.of_data(data, len(texts)) or self._joined_anew(texts), candidates)
         if not hits:
             return ()
         owners = [number for number in numbers for each in items[number] for _ in each]
@@ -155,7 +155,7 @@ class FlatItems:
         """What is to be done about an item, and its attributes as they may leave; None when nothing is."""
         (heads, attributes), data, numbers = found
         keys = [*self._heads, *attributes]
-        joined = self._placed(data, [*heads, *attributes.values()])
+        joined = Joined.of_data(data, len(keys)) or self._joined_anew([*heads, *attributes.values()])
         redaction = self._redactor.redact_flat(joined, keys, numbers, signal, tenant, item, attributes)
         if redaction is None:
             return None
@@ -168,9 +168,9 @@ class FlatItems:
                     new[keys[number]] = text
         return redaction, new
 
-    def _placed(self, data: bytes, values: Sequence[Any]) -> Joined:
-        """The texts of flat values, which are joined in `data`."""
-        return Joined.of_data(data, len(values)) or join_texts(self._texts_of(values) or ())
+    def _joined_anew(self, values: Sequence[Any]) -> Joined:
+        """The texts of flat values, one of which has a separator in it."""
+        return join_texts(self._texts_of(values) or ())
 
     def _texts_of(self, values: Iterable[Any]) -> list[str] | None:
         """The texts of flat values, empty for those that are not scanned; None when one is not flat."""

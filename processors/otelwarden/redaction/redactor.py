@@ -11,7 +11,7 @@ from typing import Any, Final
 from otelwarden.core import SYSTEM_CLOCK, Clock, ConfigError, Fault, Signal
 from otelwarden.redaction.actions import DELETED, NO_ITEM, NO_KEYS, ItemFacts, Keys, NeedsKeys
 from otelwarden.redaction.book import Book
-from otelwarden.redaction.case import Case, Redaction
+from otelwarden.redaction.case import Case, Redaction, Surroundings
 from otelwarden.redaction.catalogue import Detector
 from otelwarden.redaction.document import Document
 from otelwarden.redaction.finder import Hit
@@ -82,9 +82,7 @@ class Redactor:
         self.scanner = scanner_of(policy)
         self.max_value_length = max_value_length
         self._exempt = exempt
-        self._keys = keys
-        self._facts_of = facts_of
-        self._findings = findings
+        self._surroundings = Surroundings(facts_of, keys, findings)
         self.keys = KeyTable(
             self.scanner,
             is_ruled=lambda key: any(rule.is_about_key(key) for rule in policy.rules),
@@ -126,13 +124,18 @@ class Redactor:
                 ruled.setdefault(number, []).append(facts)
         if not hits and not ruled and not document.names:
             return None
-        case = self._case(signal, tenant, item)
+        book = self._book(signal, tenant)
+        kinds, paths = document.kinds, document.paths
+        settled = None if self._surroundings.findings or ruled or document.names else book.settle(joined, paths, hits)
+        if settled is not None:
+            return Redaction(*settled)
+        case = Case(book, tenant, item, self._surroundings)
         found = _by_text(hits)
-        for number in sorted(found.keys() | ruled.keys()):
-            data = joined.text(number)
-            kind = document.kinds.get(number, "string")
-            case.text(number, data, document.paths[number], kind, found.get(number, ()), ruled.get(number, ()))
-        case.rename(document.names)
+        for number in sorted(found.keys() | ruled.keys()) if ruled else found:
+            data, kind = joined.text(number), kinds.get(number, "string")
+            case.text(number, data, paths[number], kind, found.get(number, ()), ruled.get(number, ()))
+        if document.names:
+            case.rename(document.names)
         return case.result()
 
     def redact_flat(
@@ -155,7 +158,11 @@ class Redactor:
         hits = self.scanner.scan(joined, candidates)
         if not hits:
             return None
-        case = self._case(signal, tenant, item)
+        book = self._book(signal, tenant)
+        settled = None if self._surroundings.findings else book.settle(joined, keys, hits)
+        if settled is not None:
+            return Redaction(*settled)
+        case = Case(book, tenant, item, self._surroundings)
         for number, found in _by_text(hits).items():
             key = keys[number]
             value = "" if attributes is None else attributes.get(key, "")
@@ -183,16 +190,12 @@ class Redactor:
         new = "" if redaction.blocked else redaction.edits.texts.get(0, text)
         return "" if new is DELETED else new, redaction
 
-    def _case(self, signal: Signal, tenant: str, item: Any) -> Case:
-        facts_of, keys, findings = self._facts_of, self._keys, self._findings
-        return Case(self._book(signal, tenant), tenant, item, self._exempt, facts_of, keys, findings)
-
     def _book(self, signal: Signal, tenant: str) -> Book:
         # Tenants that no rule names share a book, so there are few.
         name = (signal, tenant if tenant in self.named_tenants else "")
         book = self._books.get(name)
         if book is None:
-            book = self._books[name] = Book(self.policy, signal, name[1], clock=self._clock)
+            book = self._books[name] = Book(self.policy, signal, name[1], exempt=self._exempt, clock=self._clock)
         return book
 
 

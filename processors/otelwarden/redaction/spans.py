@@ -28,6 +28,7 @@ from otelwarden.core import (
     default_runtime,
     events_of,
     item_attributes,
+    item_ids,
     links_of,
     plain_attributes,
     set_state,
@@ -139,8 +140,8 @@ class SpanRedaction:
         return copy
 
     def _tell(self, span: ReadableSpan, redaction: Redaction, tenant: str) -> None:
-        context = span.context
-        self._work.evidence.of_item(redaction.counts, TRACES, tenant, context.trace_id, context.span_id)
+        trace_id, span_id = item_ids(span)
+        self._work.evidence.of_item(redaction.counts, TRACES, tenant, trace_id, span_id)
         if redaction.archives:
             self._work.archive(span, redaction)
 

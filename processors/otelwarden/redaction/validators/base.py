@@ -17,6 +17,7 @@ Check: TypeAlias = Callable[[str], bool]
 """Whether letters and digits without their separators, in upper case, are a number of some kind."""
 
 DIGITS: Final = frozenset(b"0123456789")
+_NO_DIGITS: Final = bytes(byte for byte in range(256) if byte not in DIGITS)
 _SEPARATORS: Final = b" -./:,'\\()\xc2\xa0\t"
 
 
@@ -29,6 +30,11 @@ def digits_go_on(text: bytes, end: int) -> bool:
     """Whether a point or hyphen and a digit follow: the range is the beginning of something longer."""
     after = text[end : end + 2]
     return len(after) == 2 and after[0] in b"-." and after[1] in DIGITS
+
+
+def digits_of(value: bytes) -> bytes:
+    """The digits of a candidate. In one call of C: a loop over bytes takes twenty times as long."""
+    return value.translate(None, _NO_DIGITS)
 
 
 def compact(value: bytes) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import string
+from functools import lru_cache
 from typing import Final
 
-from otelwarden.redaction.validators.base import DIGITS, digits_go_on, in_a_fraction
+from otelwarden.redaction.validators.base import DIGITS, digits_go_on, digits_of, in_a_fraction
 
 IBAN_LENGTHS: Final = {
     country[:2]: int(country[2:])
@@ -21,6 +23,7 @@ IBAN_LENGTHS: Final = {
 }
 """Characters of an IBAN by country. Source: SWIFT IBAN registry (ISO 13616)."""
 
+_LETTER_VALUES: Final = {ord(letter): str(10 + index) for index, letter in enumerate(string.ascii_uppercase)}
 _DIGIT_VALUES: Final = bytes((byte - 48) & 0xFF for byte in range(256))
 _DOUBLE: Final = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)) + bytes(246)
 
@@ -31,6 +34,7 @@ def luhn_valid(digits: bytes) -> bool:
     return (sum(values[-1::-2]) + sum(values[-2::-2].translate(_DOUBLE))) % 10 == 0
 
 
+@lru_cache(maxsize=10_000)
 def card_lengths(digits: bytes) -> tuple[int, ...]:
     """How many digits a card number with these first digits may have, the longest first; none if no issuer has it.
 
@@ -62,12 +66,16 @@ def payment_card(text: bytes, start: int, end: int) -> int:
     """A card number: an issuer's range and length, Luhn's check digit, ending where its digits end."""
     if in_a_fraction(text, start) or (start and text[start - 1] == 0x2D and text[start - 2 : start - 1].isdigit()):
         return 0
-    positions = [at for at in range(start, end) if text[at] in DIGITS]
-    digits = bytes(text[at] for at in positions)
-    for length in card_lengths(digits):
+    digits = digits_of(text[start:end])
+    positions: list[int] = []
+    for length in card_lengths(digits[:4]):
         if length > len(digits):
             continue
-        stop = positions[length - 1] + 1
+        if length == end - start:
+            stop = end
+        else:
+            positions = positions or [at for at in range(start, end) if text[at] in DIGITS]
+            stop = positions[length - 1] + 1
         if stop < len(text) and text[stop] in DIGITS:
             continue
         if luhn_valid(digits[:length]) and len(set(digits[:length])) > 1:
@@ -78,15 +86,17 @@ def payment_card(text: bytes, start: int, end: int) -> int:
 def iban(text: bytes, start: int, end: int) -> int:
     """An IBAN: the length of its country, and 1 modulo 97 (ISO 13616, ISO 7064 MOD 97-10)."""
     length = IBAN_LENGTHS.get(text[start : start + 2].decode("ascii", "replace").upper(), 0)
-    positions = [at for at in range(start, end) if text[at] != 0x20 and text[at] != 0x2D]
-    if not length or len(positions) < length:
+    characters = text[start:end].translate(None, b" -")
+    if not length or len(characters) < length:
         return 0
-    stop = positions[length - 1] + 1
+    stop = end
+    if length < end - start:
+        stop = [at for at in range(start, end) if text[at] != 0x20 and text[at] != 0x2D][length - 1] + 1
     if stop < len(text) and (text[stop : stop + 1].isalnum()):
         return 0
-    compact = bytes(text[at] for at in positions[:length]).decode("ascii", "replace")
+    compact = characters[:length].decode("ascii", "replace").upper()
     try:
-        number = int("".join(str(int(char, 36)) for char in compact[4:] + compact[:4]))
+        number = int((compact[4:] + compact[:4]).translate(_LETTER_VALUES))
     except ValueError:
         return 0
     return stop if number % 97 == 1 else 0
@@ -109,7 +119,7 @@ _OTHER_COUNTRIES: Final = frozenset(
 
 def us_ssn(text: bytes, start: int, end: int) -> int:
     """A US social security number: area 001-899 without 666, group 01-99, serial 0001-9999 (SSA, RM 10201.035)."""
-    digits = bytes(byte for byte in text[start:end] if byte in DIGITS)
+    digits = digits_of(text[start:end])
     if len(digits) != 9 or in_a_fraction(text, start):
         return 0
     area, group, serial = int(digits[:3]), int(digits[3:5]), int(digits[5:])

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Final
 
-from otelwarden.redaction.validators.base import DIGITS, digits_go_on, in_a_fraction
+from otelwarden.redaction.validators.base import digits_go_on, digits_of, in_a_fraction
 from otelwarden.redaction.validators.credentials import secret_value
 
 _USERINFO: Final = re.compile(rb"//[^\s/?#@\0]*:[^\s/?#@\0]*\Z")
@@ -49,7 +49,7 @@ def ipv6(text: bytes, start: int, end: int) -> int:
     groups = [group for group in address.split(b":") if group]
     if address.count(b"::") > 1 or len(groups) > 8 or (b"::" not in address and len(groups) != 8):
         return 0
-    if len(groups) < 3 and (len(groups[0]) < 3 or not any(byte in DIGITS for byte in groups[0])):
+    if len(groups) < 3 and (len(groups[0]) < 3 or not digits_of(groups[0])):
         return 0  # the scope operator of C++ and Rust: `dad::add`
     return end
 
@@ -77,7 +77,7 @@ def ipv6_mixed(text: bytes, start: int, end: int) -> int:
 def ipv6_prefix(text: bytes, start: int, end: int) -> int:
     """An IPv6 prefix that ends in `::`: with its length, or of groups that have digits."""
     address, slash, _ = text[start:end].partition(b"/")
-    told = slash or any(byte in DIGITS for byte in address)
+    told = slash or digits_of(address)
     return end if told and _stands_alone(text, start, end) and _is_ipv6(address) else 0
 
 

@@ -1,23 +1,15 @@
-"""Telephone numbers; those in a country's own notation are judged by the tables of libphonenumber."""
+"""Telephone numbers; those in a country's own notation must be in use."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-from otelwarden.redaction.validators.base import DIGITS, digits_go_on, in_a_fraction
+from otelwarden.redaction.validators.base import digits_go_on, digits_of, in_a_fraction
+from otelwarden.redaction.validators.numbering import is_in_use, is_in_use_at_home
 
 _GROUP_BEFORE: Final = re.compile(rb"[0-9][A-Za-z0-9]*[ \-./]\Z")
 _SIGNS: Final = (b" ", b".", b"-", b"(", b")")
-
-COUNTRIES: Final = tuple(
-    re.findall(
-        r"\w+",
-        "US GB DE FR IT ES NL BE CH AT PL SE NO DK FI IE PT GR CZ HU RO TR RU UA IL ZA NG KE EG IN PK BD ID PH MY SG "
-        "TH VN JP KR CN TW HK AU NZ BR MX AR CO CL",
-    )
-)
-"""Whose national numbers are known; each one that is tried costs about 20 us, and one match is enough."""
 
 
 def phone(text: bytes, start: int, end: int) -> int:
@@ -26,7 +18,7 @@ def phone(text: bytes, start: int, end: int) -> int:
         return 0
     # Greedy: `+44 20 7946 0958 1700000000` has a number of 12 digits and then something else.
     while end > start:
-        digits = sum(byte in DIGITS for byte in text[start:end])
+        digits = len(digits_of(text[start:end]))
         if digits < 7:
             return 0
         goes_on = text[end : end + 1].isalnum() or digits_go_on(text, end)
@@ -42,37 +34,23 @@ def _goes_before(text: bytes, start: int) -> bool:
     return _GROUP_BEFORE.search(text, max(0, start - 16), start) is not None
 
 
-def _is_in_use(number: str, countries: tuple[str | None, ...]) -> bool:
-    # 60 ms and 5 MB, for the first candidate only.
-    from phonenumbers import NumberParseException, is_valid_number, parse
-
-    for country in countries:
-        try:
-            if is_valid_number(parse(number, country)):
-                return True
-        except NumberParseException:
-            continue
-    return False
-
-
 def phone_of_a_country(text: bytes, start: int, end: int) -> int:
-    """A number as a country writes it at home, which is in use in one of `COUNTRIES`."""
+    """A number as a country writes it at home, which is in use in one of `numbering.COUNTRIES`."""
     end = 0 if _goes_before(text, start) else phone(text, start, end)
-    return end if end and _is_in_use(text[start:end].decode("ascii", "replace"), COUNTRIES) else 0
+    return end if end and is_in_use_at_home(digits_of(text[start:end])) else 0
 
 
 def phone_with_trunk_prefix(text: bytes, start: int, end: int) -> int:
     """As `phone_of_a_country`, of nine digits or more: shorter ones are too often something else."""
     end = phone_of_a_country(text, start, end)
-    return end if sum(byte in DIGITS for byte in text[start:end]) >= 9 else 0
+    return end if len(digits_of(text[start:end])) >= 9 else 0
 
 
 def phone_with_exit_code(text: bytes, start: int, end: int) -> int:
     """An international number behind 00 or 011, which is in use."""
     end = 0 if _goes_before(text, start) else phone(text, start, end)
-    number = "".join(chr(byte) for byte in text[start:end] if byte in DIGITS)
-    rest = number.removeprefix("011") if number.startswith("011") else number.removeprefix("00")
-    return end if end and _is_in_use(f"+{rest}", (None,)) else 0
+    number = digits_of(text[start:end])
+    return end if end and is_in_use(number.removeprefix(b"011" if number.startswith(b"011") else b"00")) else 0
 
 
 VALIDATORS: Final = (phone, phone_of_a_country, phone_with_exit_code, phone_with_trunk_prefix)
