@@ -75,7 +75,7 @@ def pair(_receivers: _Receivers) -> Iterator[Sequence[FaultyReceiver]]:
 
 def _wait_for_probes_to_end() -> None:
     """A probe of the test before, still under way, would be taken for a request of this one."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(thread.name == "otelwarden-failover-probe" for thread in threading.enumerate()):
         assert time.monotonic() < deadline, "a probe outlived its pool"
         time.sleep(0.005)
@@ -98,13 +98,13 @@ class Rig:
             with tracer.start_as_current_span("span", attributes=attributes) as span:
                 self.sent.add(span.get_span_context().span_id)
 
-    def flush(self, timeout_millis: int = 10_000) -> bool:
+    def flush(self, timeout_millis: int = 60_000) -> bool:
         return self.provider.force_flush(timeout_millis) and self.exporter.force_flush(timeout_millis)
 
     def actions(self, *wanted: str) -> list[tuple[str, str]]:
         return [(e.action, e.target) for e in self.recorder.events if not wanted or e.action in wanted]
 
-    def wait_until(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
+    def wait_until(self, condition: Callable[[], object], timeout: float = 60.0) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, "what was waited for never came"

@@ -4,33 +4,55 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from otelwarden.failover import Endpoint, FailoverConfig, Status
+from otelwarden.core import Runtime
+from otelwarden.failover import Endpoint, FailoverConfig, FailoverSpanExporter, Status
+from otelwarden.failover.window import RECENT
 from otelwarden.testing import Fault, FaultMode, FaultyReceiver
 
 from .conftest import Rig
 
 HEDGED = FailoverConfig(hedge_after=0.1, initial_backoff=0.1, max_backoff=0.3, shutdown_patience=0.5)
+PATIENT = replace(HEDGED, hedge_after=300.0)
+"""Nothing takes that long, however slow the machine."""
+
+ATTEMPT = 300.0
+"""Seconds for an attempt: what ends in less did not wait for one."""
 
 
 def names(receiver: FaultyReceiver) -> int:
     return len(receiver.spans())
 
 
-@pytest.fixture
-def rig(make_rig: Callable[..., Rig], endpoints_of: Callable[..., list[Endpoint]], pair: list[FaultyReceiver]) -> Rig:
-    rig = make_rig(endpoints_of(pair), HEDGED)
-    rig.send()
-    assert rig.flush()
+def warm(rig: Rig) -> Rig:
+    """Opens the way to the first endpoint, which may take its time: an exporter that does not hedge does it."""
+    first = FailoverSpanExporter(config=replace(HEDGED, hedge_after=None), runtime=Runtime(), pool=rig.exporter.pool)
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(first))
+    provider.get_tracer("tests").start_span("span").end()
+    assert first.force_flush(60_000)
+    provider.shutdown()
     return rig
 
 
-def test_while_the_first_answers_the_second_is_not_asked(rig: Rig, pair: list[FaultyReceiver]) -> None:
+@pytest.fixture
+def rig(make_rig: Callable[..., Rig], endpoints_of: Callable[..., list[Endpoint]], pair: list[FaultyReceiver]) -> Rig:
+    return warm(make_rig(endpoints_of(pair, timeout=ATTEMPT), HEDGED))
+
+
+def test_while_the_first_answers_the_second_is_not_asked(
+    make_rig: Callable[..., Rig], endpoints_of: Callable[..., list[Endpoint]], pair: list[FaultyReceiver]
+) -> None:
+    rig = make_rig(endpoints_of(pair), PATIENT)
     for _ in range(5):
         rig.send()
         assert rig.flush()
+    assert names(pair[0]) == 5
     assert not pair[1].requests()
     assert rig.exporter.pool.summary().hedged == 0
 
@@ -39,10 +61,8 @@ def test_a_frozen_primary_costs_no_attempt(rig: Rig, pair: list[FaultyReceiver])
     first, second = pair
     first.freeze()
     for number in range(1, 6):
-        start = time.monotonic()
         rig.send()
-        assert rig.flush()
-        assert time.monotonic() - start < 2.0  # an attempt takes 5 s; the figure is for benchmarks
+        assert rig.flush()  # within less than an attempt; the figure is for benchmarks
         assert names(second) == number
     summary = rig.exporter.pool.summary()
     # As often as it may fail, then it is left alone: nothing waits for it any more, not even that long.
@@ -52,18 +72,21 @@ def test_a_frozen_primary_costs_no_attempt(rig: Rig, pair: list[FaultyReceiver])
     assert summary.endpoints[0].unconfirmed == 3
     first.thaw()
     rig.wait_until(lambda: rig.exporter.pool.stats()[0].status is Status.HEALTHY)
-    assert rig.account.forwarded == 6
+    assert rig.account.forwarded == 5
 
 
 def test_the_first_answer_counts_whoever_gives_it(rig: Rig, pair: list[FaultyReceiver]) -> None:
-    pair[0].set_fault(Fault(mode=FaultMode.SLOW, delay=0.3))
-    pair[1].set_fault(Fault(mode=FaultMode.SLOW, delay=30.0))
-    rig.send(2)
+    first, second = pair
+    second.set_fault(Fault(mode=FaultMode.SLOW, delay=ATTEMPT))
+    first.freeze()
+    rig.send()
+    rig.wait_until(lambda: rig.exporter.pool.summary().hedged)
+    first.thaw()
     assert rig.flush()
     summary = rig.exporter.pool.summary()
     assert (summary.hedged, summary.hedges_won) == (1, 0)
-    assert (summary.endpoints[0].delivered, summary.endpoints[1].delivered) == (3, 0)
-    assert rig.account.forwarded == 3
+    assert (summary.endpoints[0].delivered, summary.endpoints[1].delivered) == (2, 0)
+    assert rig.account.forwarded == 1
     assert not rig.actions("failover")
 
 
@@ -94,21 +117,20 @@ def test_a_shutdown_calls_off_both(rig: Rig, pair: list[FaultyReceiver]) -> None
     rig.wait_until(lambda: rig.exporter.pool.summary().hedged)
     start = time.monotonic()
     rig.provider.shutdown()
-    assert time.monotonic() - start < HEDGED.shutdown_patience + 1.0
+    assert time.monotonic() - start < ATTEMPT / 2
     assert rig.account.dropped == {"shutdown": 2}
 
 
 def test_a_quantile_needs_requests_to_be_one(
     make_rig: Callable[..., Rig], endpoints_of: Callable[..., list[Endpoint]], pair: list[FaultyReceiver]
 ) -> None:
-    rig = make_rig(endpoints_of(pair), FailoverConfig(hedge_after="p90", initial_backoff=0.1, max_backoff=0.3))
-    for _ in range(25):
+    rig = make_rig(endpoints_of(pair, timeout=ATTEMPT), replace(HEDGED, hedge_after="p90"))
+    for _ in range(RECENT):
         rig.send()
-        rig.provider.force_flush()
-    assert rig.flush()
+        assert rig.flush()
+    assert rig.exporter.pool.summary().hedged == 0  # there was none for any of these
     pair[0].freeze()
-    start = time.monotonic()
     rig.send()
     assert rig.flush()
-    assert time.monotonic() - start < 2.0
-    assert rig.exporter.pool.summary().hedges_won >= 1
+    summary = rig.exporter.pool.summary()
+    assert (summary.hedged, summary.hedges_won) == (1, 1)

@@ -34,7 +34,8 @@ class QuotaLogRecordProcessor(LogStageProcessor):
     """Drops log records over their tenant's limits, and those of traces that `QuotaSampler` dropped.
 
     The latter are dropped for the reason `trace_dropped`, uncharged, unless `logs_follow_traces` is off. Records
-    outside of any trace, or of traces that another sampler dropped, are judged by their own limit alone.
+    outside of any trace, of traces that another sampler dropped, or of those that wait in the reserve for errors, are
+    judged by their own limit alone.
 
     Args:
         next_processor: gets the records within the limits.
@@ -83,7 +84,7 @@ class QuotaLogRecordProcessor(LogStageProcessor):
         context = record.log_record.context
         if self._follow and context is not None:
             verdict = verdict_of(get_current_span(context).get_span_context().trace_state)
-            reason = verdict.reason if verdict is not None else None
+            reason = verdict.reason if verdict is not None and verdict.held is None else None
             if reason is not None and reason in OVER_LIMIT:
                 if self._over.exempts(record, state.tenant, reason):
                     return record

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import SpanContext, StatusCode
 
 from otelwarden.core import (
+    TRACE_ID,
+    TRACE_STATE,
     TRACES,
     Deadline,
     Drop,
@@ -15,20 +17,20 @@ from otelwarden.core import (
     OnError,
     Runtime,
     SpanStageProcessor,
-    SpanState,
     TenantResolver,
     copy_span,
     flush_within,
     probability_of,
     randomness_of,
     shutdown_within,
+    span_context_of,
     threshold_of,
     with_threshold,
 )
 from otelwarden.quota.limiter import QuotaLimiter
 from otelwarden.quota.overflow import Overflow
 from otelwarden.quota.recent import RecentTraces
-from otelwarden.quota.verdict import verdict_of
+from otelwarden.quota.verdict import DecidedTraceState
 
 TRACE_CUT: Final = Drop("trace_cut")
 
@@ -84,14 +86,15 @@ class QuotaSpanProcessor(SpanStageProcessor):
             runtime=self._stage.runtime,
         )
         self._passed = RecentTraces()
+        self._last_passed = 0
         self._cut = RecentTraces()
 
     def _charge(self, span: ReadableSpan, state: ItemState) -> ReadableSpan | Drop:
-        if isinstance(state, SpanState) and not state.sampled:
+        if not state.sampled:
             return span
-        context: SpanContext = span.context
-        trace_id = context.trace_id
-        verdict = verdict_of(context.trace_state)
+        context: Any = span_context_of(span)
+        trace_id, trace_state = context[TRACE_ID], context[TRACE_STATE]
+        verdict = trace_state.verdict if type(trace_state) is DecidedTraceState else None
         if verdict is not None and span.parent is None and verdict.ended is not None:
             verdict.ended.tick()
         if verdict is not None and verdict.reason is not None:
@@ -101,7 +104,9 @@ class QuotaSpanProcessor(SpanStageProcessor):
             return self._over.drop(span, verdict.reason)
         refusal = self._take(state.tenant, TRACES, span, verdict is not None)
         if refusal is None:
-            self._passed.add(trace_id)
+            if trace_id != self._last_passed:  # the spans of a trace tend to end one after the other
+                self._last_passed = trace_id
+                self._passed.add(trace_id)
             return self._with_threshold(span, context, None) if self._cut.any and trace_id in self._cut else span
         return self._beyond(span, state.tenant, refusal, context)
 
