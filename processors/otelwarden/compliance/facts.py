@@ -89,7 +89,7 @@ class Configuration:
         return [signal for signal, pipeline in self.pipelines.items() if kind not in pipeline.processors]
 
     def exporters(self) -> Iterator[Component]:
-        """The exporters that pipelines use, and those of archives, of what is over a limit, and of the trail's copies."""
+        """The exporters of pipelines, of archives, of what is over a limit, and of copies of the trail."""
         seen = set()
         for component in self.used("failover"):
             seen.add(component.id)
