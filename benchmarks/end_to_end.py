@@ -47,6 +47,7 @@ machine for seconds, and what was lost costs nothing."""
 
 def main() -> int:
     options = parser(__doc__)
+    options.add_argument("--rounds", type=int, help="rounds of each side and kind of spans (default = 5, short 2)")
     options.add_argument("--side", choices=["bare", "plain", "warden"], help=argparse.SUPPRESS)
     options.add_argument("--endpoint", help=argparse.SUPPRESS)
     options.add_argument("--corpus", type=Path, help=argparse.SUPPRESS)
@@ -54,7 +55,8 @@ def main() -> int:
     if arguments.side:
         print(json.dumps(run_side(arguments.side, arguments.endpoint, arguments.corpus)))
         return 0
-    compare(spans=4_000 if arguments.short else 16_000, rounds=2 if arguments.short else 5, as_json=arguments.json)
+    rounds = arguments.rounds or (2 if arguments.short else 5)
+    compare(spans=4_000 if arguments.short else 16_000, rounds=rounds, as_json=arguments.json)
     return 0
 
 
