@@ -153,6 +153,18 @@ def test_the_configurator_needs_no_command_of_ours(receiver: FaultyReceiver, app
     assert CANARY.encode() not in receiver.raw_bytes()
 
 
+def test_a_file_with_faults_costs_the_telemetry_and_not_the_application(application: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("colour: red\n", encoding="utf-8")
+    environment = {
+        "OTEL_PYTHON_CONFIGURATOR": "otelwarden",
+        "OTELWARDEN_CONFIG": "bad.yaml",
+        "OTEL_TRACES_EXPORTER": "console",
+    }
+    done = start("opentelemetry-instrument", "python", application, directory=tmp_path, environment=environment)
+    assert (done.returncode, done.stdout) == (3, f"[] {tmp_path}\n")
+    assert "/colour: unknown key" in done.stderr
+
+
 DECLARATION = """
 file_format: "1.0"
 resource:
