@@ -86,10 +86,7 @@ def lineage_of(span: Any, parent: Any) -> tuple[Any, Any, int]:
 
 def state_left_on(span: Any) -> Any:
     """The state that was left on a span when it started; None for one without, or anything else."""
-    try:
-        return span._attributes._otelwarden_state
-    except AttributeError:
-        return None
+    return getattr(getattr(span, "_attributes", None), STATE, None)
 
 
 def state_at_end(span: Any) -> Any:
@@ -173,6 +170,18 @@ def tag_span(span: Span, key: str, value: str | int | float | bool) -> None:
             tags[key] = value
             return
     span.set_attribute(key, value)
+
+
+def tag_log(record: ReadWriteLogRecord, key: str, value: str | int | float | bool) -> bool:
+    """Sets an attribute of a log record as `tag_span` does, unless another would have to go; whether it is set."""
+    attributes = record.log_record.attributes
+    if type(attributes) is not BoundedAttributes or attributes._immutable:
+        return False
+    tags, limit = attributes._dict, attributes.maxlen
+    if limit is not None and len(tags) >= limit and key not in tags:
+        return False
+    tags[key] = value
+    return True
 
 
 def events_of(span: ReadableSpan) -> Sequence[Event]:

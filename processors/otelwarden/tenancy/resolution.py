@@ -61,8 +61,7 @@ class Tenancy:
             interval = self.config.reload_interval
             self._tokens = TokenVerifier(self.config.token, runtime=self.runtime, interval=interval)
         self._tenant_of_token = self._tokens.tenant_of
-        self.verdicts = Verdicts(registry.snapshot, self.config)
-        """By the registry as it was when last asked; `admit` sees to it that they are by the present one."""
+        self._verdicts = Verdicts(registry.snapshot, self.config)
         self._sources = self.config.sources
         self._baggage_key = self.config.baggage_key
         self._resource_key = self.config.resource_key
@@ -99,16 +98,16 @@ class Tenancy:
 
         A dictionary look-up; takes no lock.
         """
-        verdicts = self.verdicts
+        verdicts = self._verdicts
         if verdicts.snapshot is not self.registry.snapshot:
             verdicts = self._current()
         return verdicts.again(tenant) if type(tenant) is ClaimedTenant else verdicts[tenant]
 
     def _current(self) -> Verdicts:
-        verdicts = self.verdicts
+        verdicts = self._verdicts
         if verdicts.snapshot is not self.registry.snapshot:
             # Two threads may both do this; either's is right, as a `Verdicts` judges by one snapshot for ever.
-            verdicts = self.verdicts = Verdicts(self.registry.snapshot, self.config)
+            verdicts = self._verdicts = Verdicts(self.registry.snapshot, self.config)
         return verdicts
 
     def _judge(
