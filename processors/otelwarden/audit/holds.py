@@ -62,7 +62,7 @@ class Hold:
 
     def covers(self, kinds: Mapping[Kind, Span]) -> bool:
         """Whether a segment of these kinds may hold such a record; in doubt it does."""
-        return any(self._covers(kind, span) for kind, span in kinds.items())
+        return any(self._covers(kind, span) for kind, span in kinds.items() if not kind.outlives)
 
     def _covers(self, kind: Kind, span: Span) -> bool:
         return (

@@ -27,6 +27,11 @@ class Kind(NamedTuple):
     action: str
     tenant: str
 
+    @property
+    def outlives(self) -> bool:
+        """Whether such records stay when their segment goes."""
+        return self.component == "audit" and self.action in _OUTLIVE
+
 
 class Span(NamedTuple):
     """Times of the earliest and the latest record, nanoseconds since the Unix epoch."""
@@ -96,8 +101,8 @@ class Retention:
         """When a segment of these kinds may be dropped: the longest of all counts. None: never."""
         times = []
         for kind, span in kinds.items():
-            if kind.component == "audit" and kind.action in _OUTLIVE:
-                continue  # these outlive the segment
+            if kind.outlives:
+                continue
             keep = self.keep(kind.component, kind.action)
             if keep is not None and keep.at_least is not None:
                 times.append(span.latest_ns + int(keep.at_least * 1e9))
