@@ -10,7 +10,7 @@ exporters and copies.
 from __future__ import annotations
 
 from copy import copy as copy_of
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from opentelemetry.context.context import Context
 from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
@@ -112,14 +112,39 @@ class SpanState(ItemState):
 _NOBODY: Final = SpanState(Identity(UNATTRIBUTED, "default"), True, TraceState(), 0)
 
 
-def _names_another(state: SpanState, context: Context) -> bool:
-    """Whether `context` names a tenant, itself, by a token or in baggage, that was not named when `state` was made."""
+class NamedTenant(Protocol):
+    """What a context named when something was decided by it; None for what it did not."""
+
+    @property
+    def named(self) -> object:
+        """The tenant itself."""
+        ...
+
+    @property
+    def token(self) -> object:
+        """A token."""
+        ...
+
+    @property
+    def baggage(self) -> object:
+        """Baggage."""
+        ...
+
+
+def names_another(known: NamedTenant, context: Context) -> bool:
+    """Whether `context` names a tenant, itself, by a token or in baggage, that was not named when `known` was made."""
     baggage, named, token = context.get(BAGGAGE_KEY), context.get(TENANT_KEY), context.get(TOKEN_KEY)
     return (
-        (named is not None and named != state.named)
-        or (token is not None and token is not state.token)
-        or (baggage is not None and baggage is not state.baggage)
+        (named is not None and named != known.named)
+        or (token is not None and token is not known.token)
+        or (baggage is not None and baggage is not known.baggage)
     )
+
+
+def parent_state(context: Context) -> SpanState | None:
+    """The state of the span that is current in `context`; None when it is not recorded here, or passed no stage."""
+    state: SpanState | None = state_left_on(context.get(SPAN_KEY))
+    return state
 
 
 def begin_span(span: Span, parent_context: Context | None, resolver: TenantResolver) -> SpanState:
@@ -139,7 +164,7 @@ def begin_span(span: Span, parent_context: Context | None, resolver: TenantResol
     if state is not None:
         return state
     sampled = flags & _SAMPLED != 0
-    # The lines of `_names_another`: calling it would cost a tenth of all that tenancy does for a span.
+    # The lines of `names_another`: calling it would cost a tenth of all that tenancy does for a span.
     if (
         inherited is None
         or inherited.sampled is not sampled
@@ -192,7 +217,7 @@ def begin_log(record: ReadWriteLogRecord, resolver: TenantResolver) -> ItemState
         context = Context()
     parent: SpanState | None = state_left_on(context.get(SPAN_KEY))
     state: ItemState
-    if parent is not None and not _names_another(parent, context):
+    if parent is not None and not names_another(parent, context):
         state = parent
     else:
         resource = record.resource.attributes if record.resource is not None else {}

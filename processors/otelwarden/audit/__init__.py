@@ -12,6 +12,7 @@ from otelwarden.audit.proof import Proof, prove
 from otelwarden.audit.reading import last_records, read_records
 from otelwarden.audit.retention import Keep, Retention
 from otelwarden.audit.retirement import Due, RetirementRefused, due_segments, retire
+from otelwarden.audit.rotation import first_key
 from otelwarden.audit.spans import AuditSpanExporter, AuditSpanProcessor
 from otelwarden.audit.trail import AuditTrail, TrailStats
 from otelwarden.audit.traillogs import TrailLogs, TrailLogsStats
@@ -50,6 +51,7 @@ __all__ = [
     "WitnessServer",
     "due_segments",
     "exit_code",
+    "first_key",
     "last_records",
     "list_holds",
     "list_streams",
