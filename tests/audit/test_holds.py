@@ -16,6 +16,8 @@ from otelwarden.audit import (
     Hold,
     Keep,
     Retention,
+    RetirementRefused,
+    SigningKey,
     Status,
     due_segments,
     list_holds,
@@ -25,7 +27,7 @@ from otelwarden.audit import (
     retire,
     verify,
 )
-from otelwarden.core import ConfigError, GovernanceEvent
+from otelwarden.core import ConfigError, GovernanceEvent, Runtime
 from otelwarden.testing import FakeClock
 
 DAY = 86_400.0
@@ -159,3 +161,15 @@ def test_releasing_what_is_not_held(aged: Path, open_trail: OpenTrail) -> None:
     with pytest.raises(ConfigError, match="needs a reason"):
         release_hold(trail, placed, reason="", actor="user:bob")
     assert [each.id for each in list_holds(aged)] == [placed]
+
+
+def test_a_release_by_another_key_is_no_release(aged: Path, open_trail: OpenTrail, runtime: Runtime) -> None:
+    """Whoever may write to the directory can put a key of their own there, and sign with it."""
+    trail = open_trail()
+    placed = place_hold(trail, hold(tenant="globex"))
+    mallory = AuditTrail(aged, key=SigningKey.generate(), runtime=runtime, sync_timeout=10.0)
+    release_hold(mallory, placed, reason="x", actor="user:mallory")
+    assert mallory.close()
+    with pytest.raises(RetirementRefused, match="KEY_UNKNOWN"):
+        retire(trail, MONTH)
+    assert {each["tenant"] for each in read_records(aged) if each["action"] == "drop"} == {"acme", "globex", "initech"}

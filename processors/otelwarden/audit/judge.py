@@ -16,7 +16,8 @@ from otelwarden.audit.rotation import KeyChain
 from otelwarden.audit.stream import CHECKPOINTS
 from otelwarden.audit.verdicts import Status, StreamVerdict
 
-MARKS: Final = tuple(b'"component":"audit","action":"%b",' % each for each in (b"retire", b"hold", b"release"))
+_OWN: Final = b'"component":"audit","action":"'
+MARKS: Final = tuple(_OWN + each + b'",' for each in (b"retire", b"hold", b"release"))
 """What stands in a record that says that a segment was dropped, or that records are held."""
 
 TAIL_INTERVALS: Final = 2
@@ -158,8 +159,9 @@ class StreamJudge:
             # Bound once for a million calls.
             sha256 = hashlib.sha256
             leaves = [sha256(b"\x00" + line).digest() for line in piece.lines]
-            self._accounts.read(piece)
-            self._read_marks(piece)
+            if _OWN in piece.data:
+                self._accounts.read(piece)
+                self._read_marks(piece)
             done = 0
             while sizes and sizes[0] <= piece.first + len(leaves):
                 size = sizes.pop(0)

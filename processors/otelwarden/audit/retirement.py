@@ -17,10 +17,12 @@ from otelwarden.audit.batch import PREVIOUS_BYTES
 from otelwarden.audit.checkpoints import Checkpoint, split_notes
 from otelwarden.audit.evidence import Texts, parse_record
 from otelwarden.audit.holds import PATIENCE, Hold, holds_of
+from otelwarden.audit.keys import VerifyingKey
 from otelwarden.audit.locking import locked
 from otelwarden.audit.merkle import leaf_hash
 from otelwarden.audit.reading import Reader, Segment, segments, stream_directories
 from otelwarden.audit.retention import Kind, Retention, Span
+from otelwarden.audit.rotation import first_key
 from otelwarden.audit.stream import CHECKPOINTS, is_written, segment_name, sync_directory
 from otelwarden.audit.tombstone import KEPT, RETIRE, Kept, Tombstone, parts_of, retired_target, tombstone_name
 from otelwarden.audit.verdicts import Status
@@ -57,8 +59,15 @@ class Due(NamedTuple):
     """Why it stays all the same."""
 
 
-def due_segments(directory: Path, retention: Retention, now_ns: int) -> list[Due]:
+def due_segments(
+    directory: Path, retention: Retention, now_ns: int, *, public_key: VerifyingKey | None = None
+) -> list[Due]:
     """The segments whose time is over, also those that are held. Nothing is written.
+
+    Args:
+        directory: of the trail.
+        now_ns: nanoseconds since the Unix epoch.
+        public_key: the first key that signed; None: those beside the trail are believed.
 
     Raises:
         RetirementRefused: there are some, and the trail does not verify.
@@ -67,7 +76,7 @@ def due_segments(directory: Path, retention: Retention, now_ns: int) -> list[Due
     found = [due for stream in stream_directories(directory) for due in _due_of(stream, retention, now_ns)]
     if not found:
         return []
-    judged = judge_trail(directory)
+    judged = judge_trail(directory, public_key)
     for verdict in judged.streams:
         if verdict.status.severity >= Status.KEY_UNKNOWN.severity:
             message = f"{verdict.stream} is {verdict.status.value}: {verdict.message}"
@@ -101,7 +110,8 @@ def retire(
     """
     clock, digest = trail.runtime.clock, trail.runtime.config_digest
     with locked(trail.path, wait=wait):
-        found = due_segments(trail.path, retention, clock.time_ns())
+        key = first_key(trail.path, trail.key.verifying_key)  # not whatever lies beside the trail
+        found = due_segments(trail.path, retention, clock.time_ns(), public_key=key)
         stones = [_tombstone(trail.path / due.stream, due) for due in found if not due.held_by]
         for stone in stones:
             event = GovernanceEvent(

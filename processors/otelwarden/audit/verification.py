@@ -77,9 +77,17 @@ def verify(
     return Verdict(path=os.fspath(path), streams=tuple(streams), warnings=tuple(warnings))
 
 
-def judge_trail(directory: Path) -> Judged:
-    """Every stream of a trail, by the keys beside it, and what the trail says of its own life; raises OSError."""
-    return _judge_all(stream_directories(directory), _known_keys(directory, None), None, lambda _: None, whole=True)
+def judge_trail(directory: Path, public_key: VerifyingKey | None = None) -> Judged:
+    """Every stream of a trail, and what the trail says of its own life.
+
+    Args:
+        public_key: as for `verify`.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    chain = _known_keys(directory, public_key)
+    return _judge_all(stream_directories(directory), chain, None, lambda _: None, whole=True)
 
 
 def trail_bytes(path: str | os.PathLike[str]) -> int:
