@@ -29,7 +29,7 @@ from otelwarden.core import (
     raised_cardinality_limits,
     sampler_of_environment,
 )
-from otelwarden.pipeline.compliance import ProcessView, open_assessor, scanner_of, settle_trails
+from otelwarden.pipeline.compliance import CatalogueScanner, ProcessView, open_assessor, policies_of, settle_trails
 from otelwarden.pipeline.components import Components
 from otelwarden.pipeline.exporting import log_exporter, span_exporter, staged_reader
 from otelwarden.pipeline.handler import attach_handler
@@ -171,7 +171,8 @@ class Builder:
         config = self._settings.compliance
         if config is None:
             return
-        self._scanner = scanner_of(self._settings)
+        self._policies = policies_of(self._settings)
+        self._scanner = CatalogueScanner(tuple(self._policies.values()))
         self._sample = Sample(
             self._scanner,
             items=config.sample_items,
@@ -198,6 +199,7 @@ class Builder:
             self._settings,
             config,
             runtime=self._runtime,
+            policies=self._policies,
             scanner=self._scanner,
             recorders=parts.trails,
             snapshot=view.snapshot,
