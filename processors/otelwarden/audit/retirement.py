@@ -196,7 +196,7 @@ def _drop(stream: Path, stone: Tombstone) -> None:
     file = stream / tombstone_name(stone.first)
     draft = stream / f".{file.name}.{secrets.token_hex(4)}"
     try:
-        with draft.open("xb") as output:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640), "wb") as output:
             output.write(stone.text())
             output.flush()
             os.fsync(output.fileno())
