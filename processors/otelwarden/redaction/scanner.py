@@ -1,13 +1,14 @@
-"""Finds sensitive data in the texts of an item: one pass over all of them as a gate, then only the patterns in it.
+"""Finds sensitive data in the texts of an item: one pass over all of them as a gate, then a look at few single texts.
 
-The gate reads the texts joined by a separator. What it reports is looked for pattern by pattern in the joined text, and
-a match that touches a separator is decided on the single text, so the answer is that of scanning text by text, for any
-pattern. Patterns that may depend on where a text begins have a gate of their own that reads text by text.
+The gate reads the texts joined by a separator and says where any of its patterns is. The text at that place is looked
+at alone: a Set says which patterns are worth running in it, and those find. So the answer is that of scanning text by
+text, for any pattern, and a clean item costs nothing but the pass. Patterns that may depend on where a text begins have
+a gate of their own that reads text by text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from otelwarden.core import ConfigError, Fault
@@ -16,9 +17,11 @@ from otelwarden.redaction.encodings import GATE, LOOSE_GATE, WIDE_GATE, View, vi
 from otelwarden.redaction.finder import Finder, Hit
 from otelwarden.redaction.joined import Joined, encode_text, join_texts
 from otelwarden.redaction.patterns import (
+    Find,
     Gate,
     compile_pattern,
     find_by,
+    first_of,
     is_characterwise,
     match_of_all,
 )
@@ -68,58 +71,60 @@ class Scanner:
                 characters = finder.characters or (not finder.detector.catalogued and is_characterwise(gate))
                 gates.setdefault((finder.anchored, characters), []).append((finder.number, gate))
         compiled = {kind: Gate(members, characters=kind[1]) for kind, members in gates.items()}
-        first = match_of_all([gate for (anchored, _), gate in compiled.items() if not anchored])
-        self._match_joined = _in_two_steps(first, triggered) if triggered else first
+        which = match_of_all([gate for (anchored, _), gate in compiled.items() if not anchored])
+        self._which = _in_two_steps(which, triggered) if triggered else which
+        self._firsts = [
+            first_of([pattern for _, pattern in members], characters=characters)
+            for (anchored, characters), members in gates.items()
+            if not anchored
+        ]
         self._text_gates = [gate for (anchored, _), gate in compiled.items() if anchored]
-        self.joined_match = None if self._text_gates else self._match_joined
-        """Says in one call whether joined texts are clean; None when some texts must be looked at one by one."""
+        self.reads_joined = not self._text_gates
+        """Whether a clean text is seen to be clean while it is joined to others."""
         self._check_samples()
 
-    def scan(self, joined: Joined, candidates: Sequence[int] | None = None) -> list[Hit]:
-        """What the detectors find, in no particular order; hits may overlap.
-
-        Args:
-            candidates: what `joined_match` said about the joined text, if it was asked already.
-        """
-        if candidates is None:
-            candidates = self._match_joined(joined.data) or ()
+    def scan(self, joined: Joined) -> list[Hit]:
+        """What the detectors find, ordered by text; within one they may overlap."""
         hits: list[Hit] = []
-        self._find(joined, candidates, hits)
-        if ENCODED in candidates:
-            self._find_encoded(joined, hits)
+        if self._text_gates or len(self._firsts) > 1:
+            self._scan_texts(joined, hits)
+            return hits
+        for text, low, high in _places(self._firsts[0], joined):
+            value = joined.data[low:high]
+            self._find(value, text, self._which(value) or (), hits)
         return hits
 
-    def _find(self, joined: Joined, candidates: Sequence[int], hits: list[Hit]) -> None:
-        """Adds what stands in the texts as they are."""
+    def _scan_texts(self, joined: Joined, hits: list[Hit]) -> None:
+        """As `scan`, for patterns that one gate over joined texts cannot hold."""
+        seen = {text for first in self._firsts for text, _, _ in _places(first, joined)}
+        for text in range(joined.count) if self._text_gates else sorted(seen):
+            value = joined.text(text)
+            if text in seen:
+                self._find(value, text, self._which(value) or (), hits)
+            for gate in self._text_gates:
+                self._find(value, text, gate.match(value) or (), hits)
+
+    def _find(self, value: bytes, text: int, candidates: Sequence[int], hits: list[Hit]) -> None:
+        """Adds what stands in one text, as it is and decoded."""
         for number in candidates:
             if number == ENCODED:
-                continue
-            finder = self._finders[number]
-            if finder.words is not None:
-                self._find_near_words(finder, joined, hits)
-            elif finder.mark:
-                self._find_by_mark(finder, joined, hits)
+                self._find_encoded(value, text, hits)
             else:
-                self._find_in_joined(finder, joined, hits)
-        for gate in self._text_gates:
-            for text in range(joined.count):
-                # A copy, as `^` must see the text begin.
-                data = joined.text(text)
-                for number in gate.match(data) or ():
-                    self._finders[number].find_in(data, 0, 0, len(data), text, hits)
+                self._finders[number].find_in(value, text, hits)
 
-    def _find_encoded(self, joined: Joined, hits: list[Hit]) -> None:
-        """Adds what the texts say when they are decoded."""
-        data = joined.data
-        at, size = 0, len(data)
-        while at <= size and (at := self._encoded(data, at, size)[0][0]) >= 0:
-            text, low, high = joined.place(at)
-            for view in views(data[low:high]):
-                inner = Joined.of_one(view.data)
-                found: list[Hit] = []
-                self._find(inner, self._match_joined(view.data) or (), found)
-                hits += (_from_view(hit, view, text) for hit in found)
-            at = high + 1
+    def _find_encoded(self, value: bytes, text: int, hits: list[Hit]) -> None:
+        """Adds what a text says when it is decoded."""
+        if self._encoded(value, 0, len(value))[0][0] < 0:
+            return
+        for view in views(value):
+            found: list[Hit] = []
+            for number in self._which(view.data) or ():
+                if number != ENCODED:
+                    self._finders[number].find_in(view.data, text, found)
+            for gate in self._text_gates:
+                for number in gate.match(view.data) or ():
+                    self._finders[number].find_in(view.data, text, found)
+            hits += (_from_view(hit, view) for hit in found)
 
     def scan_under_key(self, joined: Joined, text: int, detectors: Iterable[int], hits: list[Hit]) -> None:
         """Adds what the key of a text makes a hit.
@@ -145,7 +150,7 @@ class Scanner:
             found: list[Hit] = []
             for finder in in_part:
                 finder.find_under_key(view.data, text, found)
-            hits += (_from_view(hit, view, text) for hit in found)
+            hits += (_from_view(hit, view) for hit in found)
 
     def detectors_of_key(self, key: str) -> tuple[int, ...]:
         """The detectors for which a key is evidence: by its name, or as the context of their pattern."""
@@ -165,44 +170,6 @@ class Scanner:
             return hits
         low = self._finders
         return [hit for hit in hits if not (low[hit.detector].low and hit.detector not in named.get(hit.text, _ANY))]
-
-    def _find_in_joined(self, finder: Finder, joined: Joined, hits: list[Hit]) -> None:
-        data, place = joined.data, joined.place
-        find, take = finder.find, finder.take
-        at, size = 0, len(data)
-        while at <= size:
-            spans = find(data, at, size)
-            start, end = spans[0]
-            if start < 0:
-                return
-            text, low, high = place(start)
-            if end <= high:
-                at = take(data, spans, low, high, text, hits)
-                continue
-            # It reaches into the next text, or begins with the separator before it: let the single text decide.
-            if start >= high:
-                text, low, high = place(high + 1)
-            finder.find_in(data, max(at, low), low, high, text, hits)
-            at = high + 1
-
-    def _find_by_mark(self, finder: Finder, joined: Joined, hits: list[Hit]) -> None:
-        """As `_find_in_joined`, in the texts that have in them what every match has."""
-        data = joined.data
-        at = data.find(finder.mark)
-        while at >= 0:
-            text, low, high = joined.place(at)
-            finder.find_in(data, low, low, high, text, hits)
-            at = data.find(finder.mark, high + 1)
-
-    def _find_near_words(self, finder: Finder, joined: Joined, hits: list[Hit]) -> None:
-        """As `_find_in_joined`, in the texts that have one of the words which the detector needs."""
-        data = joined.data
-        find: Any = finder.words
-        at, size = 0, len(data)
-        while at <= size and (at := find(data, at, size)[0][0]) >= 0:
-            text, low, high = joined.place(at)
-            finder.find_in(data, low, low, high, text, hits)
-            at = high + 1
 
     def _check_samples(self) -> None:
         """Refuses detectors that fail on their own examples: RE2 reports a full automaton as "no match".
@@ -230,6 +197,17 @@ class Scanner:
         if key:
             self.scan_under_key(joined, 0, self.detectors_of_key(key), hits)
         return any(hit.detector == detector for hit in hits)
+
+
+def _places(first: Find, joined: Joined) -> Iterator[tuple[int, int, int]]:
+    """The texts in which one pass finds something: number, begin and end of each."""
+    data, place, at = joined.data, joined.place, 0
+    size = len(data)
+    while at <= size and (at := first(data, at, size)[0][0]) >= 0:
+        found = place(at)
+        yield found
+        # Where a match reaches into the next text, or begins with the separator before it, that is looked at anew.
+        at = found[2] + 1
 
 
 def _triggers_of(finders: Iterable[Finder]) -> str:
@@ -266,7 +244,7 @@ def _in_two_steps(
     return match
 
 
-def _from_view(hit: Hit, view: View, text: int) -> Hit:
+def _from_view(hit: Hit, view: View) -> Hit:
     """The hit in the text itself that a hit in one of its views is."""
     says = view.data[hit.start : hit.end].decode("utf-8", "replace")
-    return Hit(text, *view.source(hit.start, hit.end), hit.detector, says)
+    return Hit(hit.text, *view.source(hit.start, hit.end), hit.detector, says)
