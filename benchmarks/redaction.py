@@ -24,8 +24,10 @@ from telemetry_corpus import Corpus, SpanData
 
 from otelwarden.core import Runtime, item_attributes
 from otelwarden.redaction import RedactionPolicy, RedactionSpanExporter, Redactor
+from otelwarden.redaction.joined import join_texts
 
 BATCH = 512
+TOGETHER = 16
 ROUNDS = 5
 
 
@@ -93,14 +95,15 @@ class Bench:
         return statistics.median(rounds)
 
     def scans_per_s(self) -> float:
-        """What no redactor of this design can beat."""
-        match = Redactor(self.policy).scanner.joined_match
+        """Joining and scanning alone, as the redactor does it."""
+        scanner = Redactor(self.policy).scanner
         for _ in range(2):
             spans = ended_spans(self.fresh(0.0))
             quiet()
             started = time.process_time()
-            for span in spans:
-                match("\0".join((span.name, *item_attributes(span).values())).encode())
+            for at in range(0, len(spans), TOGETHER):
+                some = spans[at : at + TOGETHER]
+                scanner.scan(join_texts([text for each in some for text in (each.name, *item_attributes(each).values())]))
             took = time.process_time() - started
         return len(spans) / took
 
@@ -162,7 +165,7 @@ HOSTILE = {
 
 def run(bench: Bench) -> list[Headline]:
     dirty, clean = bench.median_spans_per_s(0.107), bench.median_spans_per_s(0.0)
-    bench.rows.append({"what": "clean, join and one pass of the gate only", "spans/s": round(bench.scans_per_s())})
+    bench.rows.append({"what": "clean, joining and scanning alone", "spans/s": round(bench.scans_per_s())})
     removed, changed = bench.accuracy()
     prose = "the quick brown fox jumps over the lazy dog and runs away "
     without = bench.milliseconds((prose * 1000)[: 32 << 10])

@@ -39,6 +39,11 @@ class Joined:
         self._placed: dict[int, tuple[int, int]] = {}
 
     @classmethod
+    def of_one(cls, data: bytes) -> Self:
+        """One text."""
+        return cls(data, 1, [0, len(data) + 1])
+
+    @classmethod
     def of_data(cls, data: bytes, count: int) -> Self | None:
         """Texts that were joined already; None when that does not tell where each begins."""
         return cls(data, count, None) if data.count(_SEPARATOR) == count - 1 else None

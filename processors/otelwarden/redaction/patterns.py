@@ -106,7 +106,7 @@ def first_of(patterns: Sequence[str], *, characters: bool) -> Find:
     options.longest_match = True
     together = "|".join(f"(?:{pattern})" for pattern in patterns).encode()
     for size in _SET_MEMORY:
-        options.max_mem = size
+        options.max_mem = 3 * size  # a third of it is for this kind of search
         try:
             return find_by(_compile(together, options))
         except PatternError:
@@ -169,23 +169,6 @@ def _match_by(patterns: Any) -> Callable[[bytes], Sequence[int] | None]:
         pass
     public: Callable[[bytes], Sequence[int] | None] = patterns.Match
     return public
-
-
-def match_of_all(gates: Sequence[Gate]) -> Callable[[bytes], list[int] | None]:
-    """`Gate.match` over several gates."""
-    if len(gates) == 1:
-        return gates[0].match
-    matches = [gate.match for gate in gates]
-
-    def match(text: bytes) -> list[int] | None:
-        all_found: list[int] | None = None
-        for match_one in matches:
-            found = match_one(text)
-            if found is not None:
-                all_found = found if all_found is None else all_found + found
-        return all_found
-
-    return match
 
 
 def characters_from(text: bytes, start: int) -> int:

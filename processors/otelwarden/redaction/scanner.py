@@ -1,37 +1,22 @@
-"""Finds sensitive data in the texts of an item: one pass over all of them as a gate, then a look at few single texts.
+"""Finds sensitive data in the texts of an item: gates say which detectors are worth running in which text.
 
-The gate reads the texts joined by a separator and says where any of its patterns is. The text at that place is looked
-at alone: a Set says which patterns are worth running in it, and those find. So the answer is that of scanning text by
-text, for any pattern, and a clean item costs nothing but the pass. Patterns that may depend on where a text begins have
-a gate of their own that reads text by text.
+The texts are joined for the gates, but each detector reads the single text, so the answer is that of scanning text by
+text, for any pattern.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from otelwarden.core import ConfigError, Fault
-from otelwarden.redaction.catalogue import Detector, pattern_of_words, words_of_key
+from otelwarden.redaction.catalogue import Detector, words_of_key
 from otelwarden.redaction.encodings import GATE, LOOSE_GATE, WIDE_GATE, View, views
 from otelwarden.redaction.finder import Finder, Hit
+from otelwarden.redaction.gates import ENCODED, Gates
 from otelwarden.redaction.joined import Joined, encode_text, join_texts
-from otelwarden.redaction.patterns import (
-    Find,
-    Gate,
-    compile_pattern,
-    find_by,
-    first_of,
-    is_characterwise,
-    match_of_all,
-)
+from otelwarden.redaction.patterns import compile_pattern, find_by
 from otelwarden.redaction.validators import secret_value
-
-ENCODED: Final = -1
-"""Stands among the candidates for something encoded."""
-
-TRIGGER: Final = -2
-"""Stands among the candidates for one of the triggers, of whichever detector."""
 
 
 class _Any:
@@ -60,70 +45,30 @@ class Scanner:
         self._has_low = any(finder.low for finder in self._finders)
         own = any(not detector.catalogued for detector in self.detectors)
         self._encoded = find_by(compile_pattern(WIDE_GATE if own else GATE))
-        triggered = [finder for finder in self._finders if finder.trigger is not None]
-        plain = [(ENCODED, WIDE_GATE if own else LOOSE_GATE)]
-        if triggered:
-            plain.append((TRIGGER, _triggers_of(triggered)))
-        gates: dict[tuple[bool, bool], list[tuple[int, str]]] = {(False, False): plain}
-        for finder in self._finders:
-            gate = finder.detector.gate_pattern
-            if gate is not None and finder.trigger is None:
-                characters = finder.characters or (not finder.detector.catalogued and is_characterwise(gate))
-                gates.setdefault((finder.anchored, characters), []).append((finder.number, gate))
-        compiled = {kind: Gate(members, characters=kind[1]) for kind, members in gates.items()}
-        which = match_of_all([gate for (anchored, _), gate in compiled.items() if not anchored])
-        self._which = _in_two_steps(which, triggered) if triggered else which
-        self._firsts = [
-            first_of([pattern for _, pattern in members], characters=characters)
-            for (anchored, characters), members in gates.items()
-            if not anchored
-        ]
-        self._text_gates = [gate for (anchored, _), gate in compiled.items() if anchored]
-        self.reads_joined = not self._text_gates
+        self._gates = Gates(self._finders, WIDE_GATE if own else LOOSE_GATE)
+        self.reads_joined = self._gates.reads_joined
         """Whether a clean text is seen to be clean while it is joined to others."""
         self._check_samples()
 
     def scan(self, joined: Joined) -> list[Hit]:
         """What the detectors find, ordered by text; within one they may overlap."""
         hits: list[Hit] = []
-        if self._text_gates or len(self._firsts) > 1:
-            self._scan_texts(joined, hits)
-            return hits
-        for text, low, high in _places(self._firsts[0], joined):
-            value = joined.data[low:high]
-            self._find(value, text, self._which(value) or (), hits)
+        for text, data, detectors in self._gates.candidates(joined):
+            for number in detectors:
+                if number != ENCODED:
+                    self._finders[number].find_in(data, text, hits)
+                elif self._encoded(data, 0, len(data))[0][0] >= 0:
+                    self._find_encoded(data, text, hits)
         return hits
 
-    def _scan_texts(self, joined: Joined, hits: list[Hit]) -> None:
-        """As `scan`, for patterns that one gate over joined texts cannot hold."""
-        seen = {text for first in self._firsts for text, _, _ in _places(first, joined)}
-        for text in range(joined.count) if self._text_gates else sorted(seen):
-            value = joined.text(text)
-            if text in seen:
-                self._find(value, text, self._which(value) or (), hits)
-            for gate in self._text_gates:
-                self._find(value, text, gate.match(value) or (), hits)
-
-    def _find(self, value: bytes, text: int, candidates: Sequence[int], hits: list[Hit]) -> None:
-        """Adds what stands in one text, as it is and decoded."""
-        for number in candidates:
-            if number == ENCODED:
-                self._find_encoded(value, text, hits)
-            else:
-                self._finders[number].find_in(value, text, hits)
-
-    def _find_encoded(self, value: bytes, text: int, hits: list[Hit]) -> None:
+    def _find_encoded(self, data: bytes, text: int, hits: list[Hit]) -> None:
         """Adds what a text says when it is decoded."""
-        if self._encoded(value, 0, len(value))[0][0] < 0:
-            return
-        for view in views(value):
+        for view in views(data):
             found: list[Hit] = []
-            for number in self._which(view.data) or ():
-                if number != ENCODED:
-                    self._finders[number].find_in(view.data, text, found)
-            for gate in self._text_gates:
-                for number in gate.match(view.data) or ():
-                    self._finders[number].find_in(view.data, text, found)
+            for _, inner, detectors in self._gates.candidates(Joined.of_one(view.data)):
+                for number in detectors:
+                    if number != ENCODED:
+                        self._finders[number].find_in(inner, text, found)
             hits += (_from_view(hit, view) for hit in found)
 
     def scan_under_key(self, joined: Joined, text: int, detectors: Iterable[int], hits: list[Hit]) -> None:
@@ -197,51 +142,6 @@ class Scanner:
         if key:
             self.scan_under_key(joined, 0, self.detectors_of_key(key), hits)
         return any(hit.detector == detector for hit in hits)
-
-
-def _places(first: Find, joined: Joined) -> Iterator[tuple[int, int, int]]:
-    """The texts in which one pass finds something: number, begin and end of each."""
-    data, place, at = joined.data, joined.place, 0
-    size = len(data)
-    while at <= size and (at := first(data, at, size)[0][0]) >= 0:
-        found = place(at)
-        yield found
-        # Where a match reaches into the next text, or begins with the separator before it, that is looked at anew.
-        at = found[2] + 1
-
-
-def _triggers_of(finders: Iterable[Finder]) -> str:
-    """The triggers of all of them as one pattern, in which no word stands twice."""
-    words: dict[str, None] = {}
-    patterns: dict[str, None] = {}
-    for finder in finders:
-        if finder.trigger == finder.detector.word_pattern:
-            words.update(dict.fromkeys(finder.detector.words))
-        else:
-            patterns[finder.trigger or ""] = None
-    if words:
-        patterns[pattern_of_words(words)] = None
-    return "|".join(f"(?:{pattern})" for pattern in patterns)
-
-
-def _in_two_steps(
-    first: Callable[[bytes], list[int] | None], triggered: Sequence[Finder]
-) -> Callable[[bytes], list[int] | None]:
-    """A gate that asks which detectors a trigger is of only where there is one.
-
-    In one automaton with all the others, the words and names of 200 detectors would have most of its states, and each
-    of them would be dearer.
-    """
-    by_trigger = Gate([(finder.number, finder.detector.gate_pattern or "") for finder in triggered], characters=False)
-
-    def match(text: bytes) -> list[int] | None:
-        found = first(text)
-        if found is None or TRIGGER not in found:
-            return found
-        found.remove(TRIGGER)
-        return [*found, *(by_trigger.match(text) or ())] or None
-
-    return match
 
 
 def _from_view(hit: Hit, view: View) -> Hit:
