@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from otelwarden.compliance import (
     Check,
@@ -25,6 +23,7 @@ from otelwarden.compliance import (
     load_frameworks,
 )
 from otelwarden.core import Balance
+from otelwarden.testing import FakeClock
 
 from .conftest import Service, requirements, results
 
@@ -50,6 +49,36 @@ def test_another_configuration_is_no_evidence(service: Service) -> None:
     assert again["trail.configuration"] is Result.FAIL
 
 
+def test_keys_of_which_nothing_shows_their_age(service: Service) -> None:
+    """A trail that is younger than the period says nothing of keys that were there before; an old one does."""
+    service.prepare(rotated=None)
+    service.run()
+    asked = [key for key in service.assessor().assess().runs if key.startswith("keys.replaced")]
+    assert len(asked) == 2
+    assert {results(service.assessor().assess())[key] for key in asked} == {Result.INSUFFICIENT}
+    later = FakeClock(time.time_ns() + 366 * 86_400 * 10**9)
+    assert [results(service.assessor(clock=later).assess())[key] for key in sorted(asked)] == [
+        Result.FAIL,
+        Result.INSUFFICIENT,
+    ]
+
+
+def test_a_store_of_which_nothing_is_known(service: Service) -> None:
+    for signal in service.document["service"]["pipelines"].values():
+        signal["processors"].remove("quota")
+    service.run()
+    assert results(service.assessor().assess())["quota.store"] is Result.INSUFFICIENT
+
+
+def test_archives_where_there_are_none(service: Service) -> None:
+    del service.document["processors"]["redaction"]["archives"]
+    service.document["processors"]["redaction"]["policies"] = ["pii", "secrets"]
+    service.run()
+    found = results(service.assessor().assess())
+    assert found["archives.encrypted"] is Result.NOT_APPLICABLE
+    assert found["redaction.keys-of-persons"] is Result.FAIL
+
+
 def test_a_snapshot_grows_old(service: Service) -> None:
     service.assess()
     for file in (service.directory / "compliance" / "snapshots").iterdir():
@@ -59,12 +88,14 @@ def test_a_snapshot_grows_old(service: Service) -> None:
     assert results(service.assessor().assess())["losses.bounded"] is Result.INSUFFICIENT
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"format": "x"}', b"\xff" * 100, b'{"format":null}'])
-def test_a_damaged_snapshot_is_no_evidence_and_no_error(service: Service, damage: bytes) -> None:
+def test_a_damaged_snapshot_is_no_evidence_and_no_error(service: Service) -> None:
     service.assess()
-    for file in (service.directory / "compliance" / "snapshots").iterdir():
-        file.write_bytes(damage)
-    assert results(service.assessor().assess())["losses.bounded"] is Result.INSUFFICIENT
+    assessor = service.assessor()
+    assert results(assessor.assess())["losses.bounded"] is Result.PASS
+    for damage in (b"", b"{", b"[]", b'{"format": "x"}', b"\xff" * 100, b'{"format":null}'):
+        for file in (service.directory / "compliance" / "snapshots").iterdir():
+            file.write_bytes(damage)
+        assert results(assessor.assess())["losses.bounded"] is Result.INSUFFICIENT, damage
 
 
 def test_a_snapshot_survives_its_file(service: Service) -> None:
@@ -151,30 +182,45 @@ def test_the_same_evidence_gives_the_same_digest(service: Service) -> None:
     assert assess(other, assessor.frameworks, assessor.checks, id="a-4").digest != again[0].digest
 
 
+FIND = """
+import os, sys
+from otelwarden.compliance import all_checks
+from otelwarden.core import ConfigError
+for installed in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        sys.path.insert(0, installed)
+        try:
+            print(sorted(check for check in all_checks() if check[:5] == "house"), flush=True)
+        except ConfigError as error:
+            print(error, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
 def test_checks_of_others_are_found(tmp_path: Path) -> None:
-    """A distribution that is really installed, as far as Python knows: a folder with metadata on the path."""
-    (tmp_path / "house.py").write_text(
-        "from otelwarden.compliance import Check, Outcome, Result\n"
-        "def judge(evidence, parameters):\n"
-        "    return Outcome(result=Result.PASS, message='fine')\n"
-        "ONE = Check(id='house.one', title='One', source='history', advice='-', judge=judge)\n"
-        "def more():\n"
-        "    make = lambda n: Check(id=f'house.{n}', title=n, source='trail', advice='-', judge=judge)\n"
-        "    return map(make, ('two', 'three'))\n"
-    )
-    metadata = tmp_path / "house-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: house\nVersion: 1.0\n")
+    """Distributions that are really installed, as far as Python knows: folders with metadata on the path."""
     entries = "[otelwarden.compliance.checks]\none = house:ONE\nmore = house:more\n"
-    (metadata / "entry_points.txt").write_text(entries)
-    script = "from otelwarden.compliance import all_checks; print(sorted(c for c in all_checks() if c[:5] == 'house'))"
-
-    def run() -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-        return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
-
-    assert run().stdout == "['house.one', 'house.three', 'house.two']\n"
-    (metadata / "entry_points.txt").write_text(entries + "again = house:ONE\n")
-    assert "two checks have this id" in run().stderr
-    (metadata / "entry_points.txt").write_text(entries + "bad = house:nothing\n")
-    assert "cannot be loaded: AttributeError" in run().stderr
+    places = []
+    for number, more in enumerate(("", "again = house:ONE\n", "bad = house:nothing\n")):
+        place = tmp_path / str(number)
+        metadata = place / "house-1.0.dist-info"
+        metadata.mkdir(parents=True)
+        (place / "house.py").write_text(
+            "from otelwarden.compliance import Check, Outcome, Result\n"
+            "def judge(evidence, parameters):\n"
+            "    return Outcome(result=Result.PASS, message='fine')\n"
+            "ONE = Check(id='house.one', title='One', source='history', advice='-', judge=judge)\n"
+            "def more():\n"
+            "    make = lambda n: Check(id=f'house.{n}', title=n, source='trail', advice='-', judge=judge)\n"
+            "    return map(make, ('two', 'three'))\n"
+        )
+        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: house\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(entries + more)
+        places.append(str(place))
+    done = subprocess.run([sys.executable, "-c", FIND, *places], capture_output=True, text=True, check=True)
+    found, twice, broken = done.stdout.splitlines()
+    assert found == "['house.one', 'house.three', 'house.two']"
+    assert "two checks have this id" in twice
+    assert "cannot be loaded: AttributeError" in broken

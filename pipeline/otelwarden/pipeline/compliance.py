@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from otelwarden.audit import AuditConfig, AuditTrail, SigningKey, TrailEvidence, VerifyingKey
+from otelwarden.audit import AuditConfig, AuditTrail, SigningKey, TrailEvidence, VerifyingKey, first_key
 from otelwarden.compliance import (
     Assessor,
     ComplianceConfig,
@@ -37,9 +37,11 @@ from otelwarden.core import (
 )
 from otelwarden.failover import EndpointPool, FailoverConfig
 from otelwarden.pipeline.settings import Settings
+from otelwarden.quota import QuotaLimiter
 from otelwarden.redaction import (
     Allowance,
     Detector,
+    Encrypt,
     Mask,
     RedactionConfig,
     RedactionPolicy,
@@ -116,7 +118,13 @@ class CatalogueScanner:
         return sorted(found)
 
 
-def configuration_of(settings: Settings) -> Configuration:
+def policies_of(settings: Settings) -> Mapping[str, RedactionPolicy]:
+    """What the files of redaction say, by the id of the component; raises ConfigError for one that is refused."""
+    redactions = {name: each for name, each in settings.components.items() if isinstance(each, RedactionConfig)}
+    return {name: config.load_policy() for name, config in redactions.items()}
+
+
+def configuration_of(settings: Settings, policies: Mapping[str, RedactionPolicy]) -> Configuration:
     """Settings as facts: with defaults, and with what the files they name say.
 
     Raises:
@@ -131,11 +139,7 @@ def configuration_of(settings: Settings) -> Configuration:
             signal: PipelineFacts(processors=dict(pipeline.processors), exporter=pipeline.exporter)
             for signal, pipeline in settings.pipelines.items()
         },
-        policies={
-            name: policy_facts(config.load_policy())
-            for name, config in settings.components.items()
-            if isinstance(config, RedactionConfig)
-        },
+        policies={name: policy_facts(policy) for name, policy in policies.items()},
         resource=dict(settings.resource),
         service={
             "logging_handler": settings.logging_handler,
@@ -197,6 +201,9 @@ def policy_facts(policy: RedactionPolicy) -> PolicyFacts:
             max((mask.keep_first for mask in masks), default=0),
             max((mask.keep_last for mask in masks), default=0),
         ),
+        encrypts_by_person=any(
+            isinstance(rule.action, Encrypt) and rule.action.per_subject and not rule.dry_run for rule in policy.rules
+        ),
     )
 
 
@@ -208,12 +215,6 @@ def _acts_always(rule: Rule, signal: Signal) -> bool:
 
 def _exempts_any_key(allowance: Allowance) -> bool:
     return allowance.keys is not None and all(allowance.keys.match(key) for key in _NOBODYS_KEYS)
-
-
-def scanner_of(settings: Settings) -> SensitiveScanner:
-    """The scanner that looks once more at what leaves."""
-    policies = [each.load_policy() for each in settings.components.values() if isinstance(each, RedactionConfig)]
-    return CatalogueScanner(policies)
 
 
 def trails_of(settings: Settings) -> tuple[TrailEvidence, ...]:
@@ -233,9 +234,12 @@ def audits_of(settings: Settings) -> Iterator[AuditConfig]:
 
 
 def _public_key(config: AuditConfig) -> VerifyingKey | None:
+    """The key that the trail began with: the one that is configured, or one that this has replaced."""
+    if not config.key_file:
+        return None
     try:
-        return SigningKey.load(config.key_file).verifying_key if config.key_file else None
-    except ConfigError:
+        return first_key(Path(config.path), SigningKey.load(config.key_file).verifying_key)
+    except (ConfigError, OSError):
         return None  # an auditor need not be able to read the private key
 
 
@@ -245,6 +249,7 @@ class ProcessView:
     Args:
         sample: what leaves.
         pools: the endpoints.
+        limiters: id of a quota component -> its limits.
         resource: what its telemetry says of its origin.
     """
 
@@ -255,12 +260,14 @@ class ProcessView:
         *,
         sample: Sample,
         pools: Callable[[], Sequence[EndpointPool]],
+        limiters: Callable[[], Mapping[str, QuotaLimiter]],
         resource: Mapping[str, Any],
     ) -> None:
         self._settings = settings
         self._runtime = runtime
         self._sample = sample
         self._pools = pools
+        self._limiters = limiters
         self._resource = {key: str(resource[key]) for key in _IDENTITY if resource.get(key, _UNKNOWN) != _UNKNOWN}
         self._reset()
         run_in_child_after_fork(self._reset)
@@ -278,6 +285,7 @@ class ProcessView:
             resource=self._resource,
             balances=settled_balances(self._runtime),
             errors={name: sum(counts.values()) for name, counts in sorted(errors.items())},
+            stores={name: limiter.store_answers for name, limiter in self._limiters().items()},
             endpoints={each.url: each.status.value for pool in self._pools() for each in pool.stats()},
             free_bytes=dict(_free_bytes(self._settings)),
             sample=self._sample.look(),
@@ -321,6 +329,7 @@ def open_assessor(
     config: ComplianceConfig,
     *,
     runtime: Runtime,
+    policies: Mapping[str, RedactionPolicy] | None = None,
     scanner: SensitiveScanner | None = None,
     recorders: Sequence[DecisionRecorder] = (),
     snapshot: Callable[[], Snapshot] | None = None,
@@ -329,6 +338,7 @@ def open_assessor(
     """The assessor of a configuration, of the running service or from outside.
 
     Args:
+        policies: as `policies_of` has them; None to load them.
         scanner: None for a new one.
         recorders: the trails that decisions of people are written to.
         snapshot: what this process sees of itself; None outside of the service.
@@ -337,9 +347,11 @@ def open_assessor(
     Raises:
         ConfigError: a file is refused, or the findings cannot be opened.
     """
+    if policies is None:
+        policies = policies_of(settings)
     sources = EvidenceSources(
-        configuration=configuration_of(settings),
-        scanner=scanner or scanner_of(settings),
+        configuration=configuration_of(settings, policies),
+        scanner=scanner or CatalogueScanner(tuple(policies.values())),
         trails=trails_of(settings),
         snapshot=snapshot,
         settle=settle,

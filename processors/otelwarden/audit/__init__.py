@@ -9,6 +9,7 @@ from otelwarden.audit.logs import AuditLogRecordExporter, AuditLogRecordProcesso
 from otelwarden.audit.metrics import AuditMetricReader
 from otelwarden.audit.proof import Proof, prove
 from otelwarden.audit.reading import last_records, read_records
+from otelwarden.audit.rotation import first_key
 from otelwarden.audit.spans import AuditSpanExporter, AuditSpanProcessor
 from otelwarden.audit.trail import AuditTrail, TrailStats
 from otelwarden.audit.traillogs import TrailLogs, TrailLogsStats
@@ -41,6 +42,7 @@ __all__ = [
     "WitnessLedger",
     "WitnessServer",
     "exit_code",
+    "first_key",
     "last_records",
     "list_streams",
     "prove",

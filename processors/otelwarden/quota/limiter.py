@@ -34,7 +34,7 @@ from otelwarden.quota.limits import ALL, MetricLimits, SignalLimits, TenantLimit
 from otelwarden.quota.meters import BUDGET, CLOSED, LimitStatus, MeterKey, RateLimit
 from otelwarden.quota.places import Place, Places, Terms
 from otelwarden.quota.series import SeriesLimiter
-from otelwarden.quota.store import MemoryStore, Store
+from otelwarden.quota.store import MemoryStore, Reachable, Store
 
 MAX_TENANTS: Final = 16_384
 """Tenants with meters of their own, for each signal."""
@@ -122,6 +122,11 @@ class QuotaLimiter:
         self._places: Mapping[Signal, dict[str, Place]] = self._all.by_signal
         self.series = SeriesLimiter(self.cardinality_of, lambda: self._directory.generation)
         run_in_child_after_fork(self._restart_after_fork)
+
+    @property
+    def store_answers(self) -> bool:
+        """Whether what was used is counted in the store; where it is out of reach limits are this process's alone."""
+        return not (isinstance(self._store, Reachable) and self._store.down)
 
     # --- decisions
 
