@@ -15,7 +15,7 @@ from otelwarden.redaction.case import Case, Redaction, Surroundings
 from otelwarden.redaction.catalogue import Detector
 from otelwarden.redaction.document import Document, Oversize
 from otelwarden.redaction.finder import Hit
-from otelwarden.redaction.joined import Texts, join_texts
+from otelwarden.redaction.joined import Joined, Texts, join_texts
 from otelwarden.redaction.keys import KeyFacts, KeyTable
 from otelwarden.redaction.policy import RedactionPolicy
 from otelwarden.redaction.rules import PLACES
