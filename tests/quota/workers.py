@@ -17,17 +17,22 @@ class Workers:
     Args:
         settings: the quota block of all of them.
         rates: items a second that each offers, 0 for as many as it can.
+        journal: a directory in which each has a file with a byte for each item that passed.
     """
 
-    def __init__(self, settings: dict[str, Any], rates: list[float], seconds: float) -> None:
+    def __init__(
+        self, settings: dict[str, Any], rates: list[float], seconds: float, journal: Path | None = None
+    ) -> None:
+        self._journal = journal
         self.processes = [
             subprocess.Popen(
-                [sys.executable, str(APP), json.dumps(settings), str(seconds), str(rate)],
+                [sys.executable, str(APP), json.dumps(settings), str(seconds), str(rate)]
+                + ([str(journal / f"worker-{number}")] if journal is not None else []),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            for rate in rates
+            for number, rate in enumerate(rates)
         ]
         for process in self.processes:
             self._read(process)
@@ -56,6 +61,11 @@ class Workers:
         for process in self.processes:
             process.wait(timeout=10)
             process.stdout.close()  # type: ignore[union-attr]
+
+    def journalled(self) -> int:
+        """What passed so far, also of those that were killed."""
+        assert self._journal is not None
+        return sum(each.stat().st_size for each in self._journal.glob("worker-*"))
 
     def kill(self) -> None:
         for process in self.processes:
