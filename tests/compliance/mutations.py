@@ -187,6 +187,11 @@ def _settings() -> Iterator[Mutation]:
     yield setting(
         "unrecorded telemetry leaves", "audit.fails-closed", lambda d: d[processors]["audit"].update(on_error="pass")
     )
+    yield setting(
+        "the trail drops records that must stay longer",
+        "retention.trail",
+        lambda d: d[processors]["audit"].update(retention={"default": {"at_least": "300d"}}),
+    )
     yield setting("no copy of the records", "audit.copied", lambda d: d[processors]["audit"].pop("logs"))
     yield setting(
         "an archive in clear",

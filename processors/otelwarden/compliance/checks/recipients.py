@@ -131,7 +131,22 @@ def _trail_retention(evidence: Evidence, parameters: Mapping[str, Any]) -> Outco
                 pointer="/compliance/retention/audit",
             )
         ]
+    problems += _dropped_before(evidence, least)
     return judged(problems, f"the audit trail is kept at least {least / 86_400:g} days")
+
+
+def _dropped_before(evidence: Evidence, least: float) -> Iterator[Problem]:
+    """Records that the trail itself drops too early: what is declared would not be true."""
+    for trail in evidence.configuration.used("audit"):
+        for kind, keep in (trail.options["retention"] or {}).items():
+            kept = keep["at_most"] if keep["at_least"] is None else keep["at_least"]
+            if kept < least:
+                yield Problem(
+                    target=f"{trail.id}/{kind}/{least / 86_400:g}d",
+                    message=f"the audit trail is to be kept {least / 86_400:g} days; "
+                    f"it drops records of `{kind}` after {kept / 86_400:g}",
+                    pointer=f"{trail.pointer}/retention",
+                )
 
 
 def _inventory(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
