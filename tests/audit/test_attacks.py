@@ -189,7 +189,7 @@ directory, key_file, crashes, at_a_time = sys.argv[1], sys.argv[2], int(sys.argv
 
 def write(acknowledge):
     key = SigningKey.load(key_file)
-    trail = AuditTrail(directory, key=key, runtime=Runtime(), checkpoint_interval=0.1, sync_timeout=30.0)
+    trail = AuditTrail(directory, key=key, runtime=Runtime(), checkpoint_interval=0.1, sync_timeout=60.0)
     number = 0
     while True:
         trail(GovernanceEvent(time.time_ns(), "redaction", "mask", f"r{number % 7}", "acme"))
@@ -226,7 +226,7 @@ def test_honest_crashes_are_no_alarm_and_lose_nothing_that_was_acknowledged(tmp_
     trail, key_file = tmp_path / "trail", tmp_path / "key.pem"
     key_file.write_bytes(key.to_pem())
     arguments = [str(trail), str(key_file), str(CRASHES), str(AT_A_TIME)]
-    done = subprocess.run([sys.executable, "-c", _CRASHES, *arguments], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, "-c", _CRASHES, *arguments], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     acknowledged = set(json.loads(done.stdout))
     verdict = verify(trail, public_key=key.verifying_key)

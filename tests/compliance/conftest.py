@@ -129,7 +129,7 @@ class Service:
         try:
             self.work(warden)
             if self.flush:
-                warden.force_flush(10)
+                warden.force_flush(60)
         finally:
             warden.shutdown(10)
 

@@ -46,10 +46,10 @@ def free_port() -> int:
 
 
 def get(url: str) -> bytes:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:
+            with urllib.request.urlopen(url, timeout=60) as response:
                 body: bytes = response.read()
                 return body
         except OSError:

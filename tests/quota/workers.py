@@ -17,12 +17,16 @@ class Workers:
     Args:
         settings: the quota block of all of them.
         rates: items a second that each offers, 0 for as many as it can.
+        quiet: seconds without an item that passed, after which a process ends before its time.
     """
 
-    def __init__(self, settings: dict[str, Any], rates: list[float], seconds: float) -> None:
+    def __init__(
+        self, settings: dict[str, Any], rates: list[float], seconds: float, quiet: float | None = None
+    ) -> None:
+        more = [] if quiet is None else ["acme", str(quiet)]
         self.processes = [
             subprocess.Popen(
-                [sys.executable, str(APP), json.dumps(settings), str(seconds), str(rate)],
+                [sys.executable, str(APP), json.dumps(settings), str(seconds), str(rate), *more],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -54,7 +58,7 @@ class Workers:
             if process.poll() is None:
                 process.stdin.close()  # type: ignore[union-attr]
         for process in self.processes:
-            process.wait(timeout=10)
+            process.wait(timeout=60)
             process.stdout.close()  # type: ignore[union-attr]
 
     def kill(self) -> None:
@@ -67,6 +71,12 @@ class Workers:
 
 def passed(results: list[dict[str, Any]]) -> int:
     return sum(sum(result["passed"].values()) for result in results)
+
+
+def span(results: list[dict[str, Any]]) -> float:
+    """Seconds from the first to the last item that passed, all processes together."""
+    buckets = [int(bucket) for result in results for bucket in result["passed"]]
+    return (max(buckets) - min(buckets) + 1) / 100
 
 
 def worst_second(results: list[dict[str, Any]]) -> int:

@@ -1,8 +1,9 @@
 """One process of several that share a limit: takes as fast as it is told to, and prints what passed.
 
-    worker.py SETTINGS SECONDS RATE [TENANT]
+    worker.py SETTINGS SECONDS RATE [TENANT [QUIET]]
 
-SETTINGS is JSON for the quota block; RATE is items offered a second, 0 for as many as possible. Prints one JSON object
+SETTINGS is JSON for the quota block; RATE is items offered a second, 0 for as many as possible; with QUIET it ends when
+nothing has passed for that many seconds, though a thousand items were offered. Prints one JSON object
 when it starts (`ready`), and one at the end: what passed, and when; and the longest call. It begins when it reads a
 line and ends early when its input ends.
 """
@@ -21,6 +22,7 @@ from otelwarden.quota import QuotaConfig, QuotaLimiter, open_store
 def main() -> None:
     settings, seconds, rate = json.loads(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
     tenant = sys.argv[4] if len(sys.argv) > 4 else "acme"
+    quiet = float(sys.argv[5]) if len(sys.argv) > 5 else seconds
     runtime = Runtime()
     config = QuotaConfig.from_mapping(settings)
     limiter = QuotaLimiter(config, store=open_store(config.store, runtime), runtime=runtime)
@@ -32,8 +34,11 @@ def main() -> None:
     passed: dict[int, int] = {}
     refused: dict[str, int] = {}
     slowest, offered = 0.0, 0
-    began = time.monotonic()
+    began = last = time.monotonic()
+    in_vain = 0
     while not stopped.is_set() and (now := time.monotonic()) - began < seconds:
+        if now - last > quiet and in_vain > 1000:
+            break
         wanted = int((now - began) * rate) + 1 if rate else offered + 100
         for _ in range(min(wanted - offered, 1000)):
             offered += 1
@@ -41,7 +46,9 @@ def main() -> None:
             refusal = limiter.refusal(tenant, TRACES)
             ended = time.monotonic()
             slowest = max(slowest, ended - started)
+            in_vain += 1
             if refusal is None:
+                in_vain, last = 0, ended
                 bucket = int(ended * 100)
                 passed[bucket] = passed.get(bucket, 0) + 1
             else:
