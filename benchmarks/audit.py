@@ -20,7 +20,7 @@ from typing import Any
 
 from harness import Headline, parser, report
 
-from otelwarden.audit import AuditTrail, SigningKey, Status, verify
+from otelwarden.audit import AuditTrail, SigningKey, Status, prove, verify
 from otelwarden.core import GovernanceEvent, Runtime
 from otelwarden.pipeline import load_settings
 from otelwarden.pipeline.compliance import open_assessor
@@ -120,8 +120,11 @@ def synchronous(directory: Path, threads: int, each: int) -> dict[str, Any]:
     }
 
 
-def verification(directory: Path, count: int) -> dict[str, Any]:
-    """Verification of one stream of `count` records with a checkpoint for every 50,000, everything checked."""
+def verification(directory: Path, count: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Verification of one stream of `count` records with a checkpoint for every 50,000, everything checked.
+
+    And the proof of some of its records, which is the shorter the fewer records there are.
+    """
     trail = AuditTrail(
         directory, key=SigningKey.generate(), runtime=Runtime(), coalesce_window=0, max_pending=count + 1
     )
@@ -140,13 +143,26 @@ def verification(directory: Path, count: int) -> dict[str, Any]:
         best_cpu = min(best_cpu, time.process_time() - cpu)
         assert verdict.status is Status.OK
     records = verdict.streams[0].records
-    return {
+    verified = {
         "records": records,
         "megabytes": round(stored / 1e6, 1),
         "seconds": round(best_wall, 3),
         "cpu_s": round(best_cpu, 3),
         "records_per_s": round(records / best_wall),
         "seconds_per_million": round(best_wall / records * 1e6, 3),
+    }
+    return verified, proofs(directory, records)
+
+
+def proofs(directory: Path, records: int) -> dict[str, Any]:
+    """How long the proof of a record is, checkpoint and signature included, and making it takes."""
+    started = time.perf_counter()
+    made = [prove(directory, sequence) for sequence in (0, records // 3, records // 2, records - 2)]
+    took = time.perf_counter() - started
+    return {
+        "records": records,
+        "proof_bytes": max(len(proof.text) for proof in made),
+        "seconds": round(took / len(made), 3),
     }
 
 
@@ -214,7 +230,7 @@ def run(*, short: bool) -> tuple[list[Headline], list[dict[str, Any]]]:
     singly = best_of(3, durable, count, window=0)
     coalesced = best_of(3, durable, count, window=1.0)
     emitted = in_new_directory(emit, 100_000 if short else 500_000)
-    verified = in_new_directory(verification, 200_000 if short else 1_000_000)
+    verified, proved = in_new_directory(verification, 200_000 if short else 1_000_000)
     assessed = in_new_directory(assessment, 200_000 if short else 1_000_000)
     sync = [in_new_directory(synchronous, threads, 100 if short else 400) for threads in (1, 8)]
 
@@ -230,11 +246,15 @@ def run(*, short: bool) -> tuple[list[Headline], list[dict[str, Any]]]:
         Headline(
             name="assess_1m_s", value=assessed["seconds_per_million"], unit="s", target=10, better="lower", peer="none"
         ),
+        Headline(
+            name="proof_bytes", value=proved["proof_bytes"], unit="bytes", target=1_500, better="lower", peer="none"
+        ),
     ]  # fmt: skip
     rows = [
         {"what": "durable, every event a record", **singly},
         {"what": "durable, coalesced", **coalesced},
         {"what": "verify", **verified},
+        {"what": "proof of one record", **proved},
         {"what": "assess, all frameworks", **assessed},
         *({"what": "synchronous", **each} for each in sync),
     ]

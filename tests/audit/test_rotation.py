@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from otelwarden.audit import AuditTrail, SigningKey, Status, read_records, verify
+from otelwarden.audit import AuditTrail, SigningKey, Status, first_key, read_records, verify
 from otelwarden.audit.checkpoints import Checkpoint, sign, split_notes
 from otelwarden.audit.rotation import rotate
 from otelwarden.core import ConfigError, GovernanceEvent, Runtime
@@ -45,6 +45,26 @@ def write(tmp_path: Path, runtime: Runtime) -> Callable[..., Path]:
 
 def status(trail: Path, key: SigningKey) -> Status:
     return verify(trail, public_key=key.verifying_key).status
+
+
+def test_the_first_key_is_found_from_a_later_one(
+    write: Callable[..., Path], key: SigningKey, second: SigningKey, tmp_path: Path
+) -> None:
+    third, stranger = SigningKey.generate(), SigningKey.generate()
+    trail = write(key, second, third).parent
+    for each in (key, second, third):
+        assert str(first_key(trail, each.verifying_key)) == str(key.verifying_key)
+    assert status(trail, third) is Status.KEY_UNKNOWN
+    assert str(first_key(trail, stranger.verifying_key)) == str(stranger.verifying_key)
+    assert str(first_key(tmp_path, third.verifying_key)) == str(third.verifying_key)
+
+    # Who writes a statement without the later key, or changes one, gets no key of theirs trusted.
+    file = trail / "keys" / "rotations"
+    rotate(trail, old=stranger, new=second, time_ns=1)
+    assert str(first_key(trail, third.verifying_key)) == str(key.verifying_key)
+    forged = file.read_bytes().replace(str(key.verifying_key).encode(), str(stranger.verifying_key).encode(), 1)
+    file.write_bytes(forged)
+    assert str(first_key(trail, third.verifying_key)) != str(stranger.verifying_key)
 
 
 def test_who_trusts_the_first_key_trusts_its_successors(

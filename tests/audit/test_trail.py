@@ -82,6 +82,16 @@ def test_frequent_decisions_become_one_record_a_window(open_trail: OpenTrail, tm
     assert int(first) <= int(last) == int(found[0]["time"])
 
 
+def test_whoever_decided_is_never_taken_for_another(open_trail: OpenTrail, tmp_path: Path) -> None:
+    trail = open_trail()
+    for actor, count in (("user:alice", 3), ("user:bob", 2), ("", 1)):
+        for _ in range(count):
+            trail(mask(actor=actor))
+    assert trail.close()
+    found = {each["actor"]: each["count"] for each in records(tmp_path / "trail", action="mask")}
+    assert found == {"user:alice": 3, "user:bob": 2, "system:redaction": 1}
+
+
 def test_counts_are_exact_under_eight_threads(open_trail: OpenTrail, tmp_path: Path) -> None:
     trail = open_trail(coalesce_window=0.02)
     reasons = [f"rule-{i}" for i in range(7)]

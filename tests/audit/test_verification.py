@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from otelwarden.audit import AuditTrail, Checkpoint, SigningKey, Status, Verdict, exit_code, render, verify
+from otelwarden.audit import AuditTrail, Checkpoint, SigningKey, Status, Verdict, exit_code, render, trail_bytes, verify
 from otelwarden.audit.batch import NO_PREVIOUS, PREVIOUS_BYTES
 from otelwarden.audit.checkpoints import sign, split_notes
 from otelwarden.audit.merkle import Frontier, leaf_hash
@@ -94,6 +94,19 @@ def test_an_untouched_trail(written: Path, tmp_path: Path) -> None:
     assert (stream.records, stream.sealed, stream.checkpoints, stream.closed) == (15, 15, 4, True)
     assert exit_code(verdict) == 0
     assert "OK" in render(verdict)
+
+
+def test_it_says_how_far_it_is(open_trail: Callable[..., AuditTrail], tmp_path: Path) -> None:
+    for _ in range(2):
+        trail = open_trail(segment_bytes=4096)
+        for i in range(40):
+            assert trail.append_sync(GovernanceEvent(1, "pipeline", "reload", f"r{i}"))
+        assert trail.close()
+    steps: list[int] = []
+    assert verify(tmp_path / "trail", progress=steps.append).status is Status.OK
+    assert steps == sorted(steps)
+    assert len(steps) > 4
+    assert steps[-1] == trail_bytes(tmp_path / "trail")
 
 
 def test_without_a_witness_it_says_what_is_not_proved(written: Path) -> None:

@@ -96,6 +96,13 @@ def test_verify_a_changed_trail(trail: Path) -> None:
     assert verdict["streams"][0]["sequence"] is not None
 
 
+def test_verify_says_how_far_it_is(trail: Path) -> None:
+    quiet, shown = run("audit", "verify", str(trail)), run("audit", "verify", str(trail), "--progress")
+    assert "%" not in quiet.stderr
+    assert f"audit [{'#' * 30}] 100%" in shown.stderr
+    assert (shown.returncode, shown.stdout) == (quiet.returncode, quiet.stdout)
+
+
 def test_verify_what_is_not_there(tmp_path: Path) -> None:
     done = run("audit", "verify", str(tmp_path / "nowhere"))
     assert done.returncode == 2

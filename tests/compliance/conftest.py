@@ -16,16 +16,26 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from otelwarden.audit import AuditTrail
+from otelwarden.audit import AuditTrail, SigningKey
 from otelwarden.compliance import Assessment, Assessor, Result
-from otelwarden.core import Runtime, use_tenant
+from otelwarden.core import SYSTEM_CLOCK, Clock, Runtime, use_tenant
 from otelwarden.pipeline import Warden, configure, load_settings
 from otelwarden.pipeline.compliance import open_assessor
 from otelwarden.pipeline.handler import WardenHandler
+from otelwarden.redaction import FileKeyRing
 from otelwarden.testing import FaultyReceiver
 
+POLICIES = ("pii", "secrets", "persons.yaml")
 STAGES = ["tenancy", "quota", "redaction", "audit"]
-ATTESTED = ("access-review", "activity-review", "key-management", "restore-drill")
+ATTESTED = (
+    "access-review",
+    "activity-review",
+    "data-subject-requests",
+    "erasure",
+    "incident-response",
+    "key-management",
+    "restore-drill",
+)
 CARD = "4111 1111 1111 1111"
 
 
@@ -38,19 +48,34 @@ def receiver() -> Iterator[FaultyReceiver]:
 def document(receiver: FaultyReceiver) -> dict[str, Any]:
     """The configuration of a service that does everything right; paths are relative to its file."""
     pipeline = {"processors": list(STAGES), "exporters": ["failover"]}
+    own = receiver.grpc_endpoint.replace("127.0.0.1", "localhost")  # the same, as far as nobody looks closely
     endpoint = {"headers": {"authorization": "Bearer of-the-test"}, "region": "eu"}
     return {
         "tenants": "tenants.yaml",
         "processors": {
-            "tenancy": {"sources": ["context"]},
+            "tenancy": {
+                "sources": ["token", "context"],
+                "token": {
+                    "algorithms": ["HS256"],
+                    "issuer": "https://issuer.example",
+                    "audience": "shop",
+                    "secret_file": "keys/token.secret",
+                },
+            },
             "quota": {"default": {"traces": {"rate": "500/s"}, "logs": {"rate": "500/s"}}},
-            "redaction": {"policies": ["pii", "secrets"]},
+            "redaction": {
+                "policies": list(POLICIES),
+                "key_file": "keys/redaction.keys",
+                "subjects": {"path": "persons"},
+                "archives": {"removed": {"path": "archive"}},
+            },
             "audit": {
                 "path": "audit",
                 "key_file": "keys/audit.pem",
                 "witness": "elsewhere.txt",
                 "on_error": "drop",
                 "coalesce_window": "50ms",
+                "logs": {"exporter": "failover/audit"},
             },
         },
         "exporters": {
@@ -61,7 +86,8 @@ def document(receiver: FaultyReceiver) -> dict[str, Any]:
                 ],
                 "health_check": {"type": "tcp"},
                 "spool": {"path": "spool", "key_file": "keys/spool.key", "max_age": "1d"},
-            }
+            },
+            "failover/audit": {"endpoints": [{"url": own, **endpoint}]},
         },
         "compliance": {
             "path": "compliance",
@@ -73,7 +99,7 @@ def document(receiver: FaultyReceiver) -> dict[str, Any]:
                     "purposes": ["operations"],
                     "agreements": {"dpa": "DPA-1", "baa": "BAA-1", "service_provider": "SP-1"},
                 }
-                for endpoint_url in (receiver.grpc_endpoint, receiver.http_endpoint)
+                for endpoint_url in (receiver.grpc_endpoint, receiver.http_endpoint, own)
             ],
             "regions": ["eu"],
             "retention": {"traces": "30d", "logs": "30d", "metrics": "400d", "audit": "2560d"},
@@ -91,6 +117,11 @@ def document(receiver: FaultyReceiver) -> dict[str, Any]:
     }
 
 
+PERSONS = """
+rules:
+  - {id: person, match: {keys: [customer.note]}, action: {encrypt: {per_subject: true}}}
+  - {id: keep, match: {entities: [EMAIL]}, action: {archive: {to: removed}}}
+"""
 TENANTS = "tenants:\n  - {id: acme, name: Acme}\n  - {id: globex, name: Globex}\n"
 
 
@@ -117,8 +148,40 @@ class Service:
             pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             (keys / "audit.pem").write_bytes(pem)
             (keys / "spool.key").write_bytes(base64.b64encode(os.urandom(32)))
+            (keys / "token.secret").write_text(os.urandom(32).hex(), encoding="utf-8")
+            self.write_keys("first")
+        (self.directory / "persons.yaml").write_text(PERSONS, encoding="utf-8")
         self.file.write_text(json.dumps(self.document), encoding="utf-8")
         return self.file
+
+    def write_keys(self, *names: str) -> Path:
+        """Writes the keys of redaction, the current one last."""
+        file = self.directory / "keys" / "redaction.keys"
+        lines = [f"{name} {base64.b64encode(name.encode().ljust(32)).decode()}\n" for name in names]
+        draft = file.with_suffix(".new")
+        draft.write_text("".join(lines), encoding="utf-8")
+        draft.chmod(0o600)
+        draft.replace(file)
+        return file
+
+    def rotate_keys(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        """Replaces the key that signs the trail, and that of redaction, as a person would."""
+        keys, runtime = self.directory / "keys", Runtime(clock=clock)
+        trail = AuditTrail(
+            self.directory / "audit",
+            key=SigningKey.load(keys / "audit.pem"),
+            witness=self.directory / "elsewhere.txt",
+            sync_timeout=10.0,
+            runtime=runtime,
+        )
+        runtime.observe(trail)
+        ring = FileKeyRing(keys / "redaction.keys", runtime=runtime)
+        self.write_keys("first", "second")
+        assert ring.reload()
+        new = SigningKey.generate()
+        assert trail.rotate_key(new, actor="user:grace")
+        assert trail.close()
+        (keys / "audit.pem").write_bytes(new.to_pem())
 
     def start(self) -> Warden:
         return configure(self.write(), set_global=False)
@@ -140,9 +203,11 @@ class Service:
         runtime = Runtime() if clock is None else Runtime(clock=clock)
         return open_assessor(settings, settings.compliance, runtime=runtime)
 
-    def prepare(self, *, approved: bool = True) -> Assessor:
-        """What people do before: an approval, and their word for controls."""
+    def prepare(self, *, approved: bool = True, rotated: Clock | None = SYSTEM_CLOCK) -> Assessor:
+        """What people do before: new keys, at some time, an approval, and their word for controls."""
         assessor = self.assessor()
+        if rotated is not None:
+            self.rotate_keys(clock=rotated)
         if approved:
             assessor.approve(author="ada", approver="grace", reference="CHG-1")
         for control in ATTESTED:

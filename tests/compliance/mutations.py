@@ -14,9 +14,11 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otelwarden.audit import AuditConfig, AuditSpanExporter, AuditTrail
 from otelwarden.compliance import Decision, Status
-from otelwarden.core import FairBatchSpanProcessor, GovernanceEvent, Runtime, use_tenant
+from otelwarden.core import SYSTEM_CLOCK, Clock, FairBatchSpanProcessor, GovernanceEvent, Runtime, use_tenant
 from otelwarden.pipeline import Warden
 from otelwarden.testing import FakeClock
+
+from .conftest import ATTESTED, POLICIES
 
 SAMPLE = {
     "sample.personal-data",
@@ -48,7 +50,14 @@ class Mutation:
     after: Callable[[Any], None] = lambda service: None
     """Done when the service has run, before it is assessed; gets the service."""
     approved: bool = True
+    keys_of: float = 0.0
+    """How long ago the keys were replaced, in days."""
     flush: bool = True
+
+    @property
+    def rotated(self) -> Clock:
+        """What the clock said when the keys were replaced."""
+        return FakeClock(time.time_ns() - int(self.keys_of * 86_400e9)) if self.keys_of else SYSTEM_CLOCK
 
 
 def _all() -> Iterator[Mutation]:
@@ -73,7 +82,7 @@ def _policy(entities: list[str] | str, action: str, policies: list[str]) -> dict
         (directory / "own.yaml").write_text(text, encoding="utf-8")
 
     def change(document: dict[str, Any]) -> None:
-        document["processors"]["redaction"]["policies"] = policies
+        document["processors"]["redaction"]["policies"] = [*policies, "persons.yaml"]
 
     return {"files": files, "setting": change}
 
@@ -90,10 +99,12 @@ def _settings() -> Iterator[Mutation]:
     yield setting(
         "no policy for personal data",
         "redaction.personal-data redaction.payment-cards redaction.identifiers",
-        lambda d: d[processors]["redaction"].update(policies=["secrets"]),
+        lambda d: d[processors]["redaction"].update(policies=["secrets", "persons.yaml"]),
     )
     yield setting(
-        "no policy for secrets", "redaction.secrets", lambda d: d[processors]["redaction"].update(policies=["pii"])
+        "no policy for secrets",
+        "redaction.secrets",
+        lambda d: d[processors]["redaction"].update(policies=["pii", "persons.yaml"]),
     )
     yield Mutation(
         name="cards left out",
@@ -120,7 +131,7 @@ def _settings() -> Iterator[Mutation]:
             directory / "own.yaml",
             "rules:\n  - {id: own, match: {keys: [zzz]}, action: {delete: {}}}\nallow: {keys: ['*']}\n",
         ),
-        setting=lambda d: d[processors]["redaction"].update(policies=["pii", "secrets", "own.yaml"]),
+        setting=lambda d: d[processors]["redaction"].update(policies=[*POLICIES, "own.yaml"]),
     )
     yield setting(
         "metrics of nobody",
@@ -138,8 +149,9 @@ def _settings() -> Iterator[Mutation]:
     yield setting(
         "callers say who they are",
         "tenancy.trusted-sources",
-        lambda d: d[processors]["tenancy"].update(sources=["context", "baggage"]),
+        lambda d: d[processors]["tenancy"].update(sources=["token", "context", "baggage"]),
     )
+    yield setting("nobody proves anything", "tenancy.verified", _unproven)
     yield setting(
         "no registered tenants",
         "tenancy.registry",
@@ -148,6 +160,11 @@ def _settings() -> Iterator[Mutation]:
     yield setting(
         "limits are only observed", "quota.enforced", lambda d: d[processors]["quota"].update(overflow="observe")
     )
+    yield setting(
+        "the store of usage is dead",
+        "quota.store errors.none",
+        lambda d: d[processors]["quota"].update(store={"type": "redis", "url": "redis://127.0.0.1:1/0"}),
+    )
     yield setting("no limit for logs", "quota.limits", lambda d: d[processors]["quota"]["default"].pop("logs"))
     yield setting("logs are not recorded", "audit.every-pipeline", lambda d: _pipelines(d, "logs", "audit"))
     yield setting("the key beside the trail", "audit.key-apart", lambda d: d[processors]["audit"].pop("key_file"))
@@ -155,8 +172,26 @@ def _settings() -> Iterator[Mutation]:
     yield setting(
         "unrecorded telemetry leaves", "audit.fails-closed", lambda d: d[processors]["audit"].update(on_error="pass")
     )
+    yield setting("no copy of the records", "audit.copied", lambda d: d[processors]["audit"].pop("logs"))
+    yield setting(
+        "an archive in clear",
+        "archives.encrypted",
+        lambda d: d[processors]["redaction"]["archives"]["removed"].update(encrypt=False),
+    )
+    yield setting(
+        "nothing can be erased",
+        "redaction.keys-of-persons",
+        lambda d: d[processors]["redaction"].update(policies=["pii", "secrets"]),
+    )
+    yield Mutation(name="keys grow old", broken=frozenset({"keys.replaced"}), keys_of=400.0)
     yield setting("rarely sealed", "audit.cadence", lambda d: d[processors]["audit"].update(checkpoint_interval="2m"))
     yield setting("an endpoint in clear", "transport.encrypted", _in_clear)
+    yield setting("copies of the trail in clear", "transport.encrypted", _copies_in_clear)
+    yield setting(
+        "an archive with an unknown recipient",
+        "recipients.registered recipients.purposes recipients.agreement recipients.regions",
+        _archived_abroad,
+    )
     yield setting(
         "an anonymous sender",
         "transport.authenticated",
@@ -180,6 +215,23 @@ def _in_clear(document: dict[str, Any]) -> None:
     endpoint = document["exporters"]["failover"]["endpoints"][0]
     endpoint["url"] = endpoint["url"].replace("127.0.0.1", "0.0.0.0").replace("localhost", "0.0.0.0")
     document["compliance"]["recipients"][0]["endpoint"] = endpoint["url"]
+
+
+def _copies_in_clear(document: dict[str, Any]) -> None:
+    """The exporter that no pipeline names, and through which records of the trail leave."""
+    endpoint = document["exporters"]["failover/audit"]["endpoints"][0]
+    url = endpoint["url"] = endpoint["url"].replace("127.0.0.1", "0.0.0.0").replace("localhost", "0.0.0.0")
+    document["compliance"]["recipients"].append({**document["compliance"]["recipients"][0], "endpoint": url})
+
+
+def _archived_abroad(document: dict[str, Any]) -> None:
+    endpoint = {"url": "https://127.0.0.1:1", "headers": {"authorization": "Bearer of-the-test"}, "region": "us"}
+    document["exporters"]["failover/vault"] = {"endpoints": [endpoint], "shutdown_patience": 0.1}
+    document["processors"]["redaction"]["archives"]["vault"] = {"exporter": "failover/vault"}
+
+
+def _unproven(document: dict[str, Any]) -> None:
+    document["processors"]["tenancy"] = {"sources": ["context"]}
 
 
 def _declarations() -> Iterator[Mutation]:
@@ -276,7 +328,7 @@ def _samples() -> Iterator[Mutation]:
             _write(directory / "own.yaml", rules)
 
         def change(document: dict[str, Any]) -> None:
-            document["processors"]["redaction"]["policies"] = ["pii", "secrets", "own.yaml"]
+            document["processors"]["redaction"]["policies"] = [*POLICIES, "own.yaml"]
             document["service"]["resource"]["deployment.environment.name"] = more.get("environment", "test")
 
         return Mutation(
@@ -329,7 +381,7 @@ def _people() -> Iterator[Mutation]:
         setting=lambda d: d["processors"]["redaction"].update(on_error="pass"),
         before=_short_exception,
     )
-    for control in ("access-review", "activity-review", "key-management", "restore-drill"):
+    for control in ATTESTED:
         yield Mutation(
             name=f"{control} is half done",
             broken=frozenset({"attestation.current"}),

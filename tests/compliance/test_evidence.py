@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from otelwarden.compliance import (
     load_frameworks,
 )
 from otelwarden.core import Balance
+from otelwarden.testing import FakeClock
 
 from .conftest import Service, requirements, results
 
@@ -48,6 +50,36 @@ def test_another_configuration_is_no_evidence(service: Service) -> None:
     assert again["accounts.balanced"] is Result.INSUFFICIENT
     assert again["sample.personal-data"] is Result.INSUFFICIENT
     assert again["trail.configuration"] is Result.FAIL
+
+
+def test_keys_of_which_nothing_shows_their_age(service: Service) -> None:
+    """A trail that is younger than the period says nothing of keys that were there before; an old one does."""
+    service.prepare(rotated=None)
+    service.run()
+    asked = [key for key in service.assessor().assess().runs if key.startswith("keys.replaced")]
+    assert len(asked) == 2
+    assert {results(service.assessor().assess())[key] for key in asked} == {Result.INSUFFICIENT}
+    later = FakeClock(time.time_ns() + 366 * 86_400 * 10**9)
+    assert [results(service.assessor(clock=later).assess())[key] for key in sorted(asked)] == [
+        Result.FAIL,
+        Result.INSUFFICIENT,
+    ]
+
+
+def test_a_store_of_which_nothing_is_known(service: Service) -> None:
+    for signal in service.document["service"]["pipelines"].values():
+        signal["processors"].remove("quota")
+    service.run()
+    assert results(service.assessor().assess())["quota.store"] is Result.INSUFFICIENT
+
+
+def test_archives_where_there_are_none(service: Service) -> None:
+    del service.document["processors"]["redaction"]["archives"]
+    service.document["processors"]["redaction"]["policies"] = ["pii", "secrets"]
+    service.run()
+    found = results(service.assessor().assess())
+    assert found["archives.encrypted"] is Result.NOT_APPLICABLE
+    assert found["redaction.keys-of-persons"] is Result.FAIL
 
 
 def test_a_snapshot_grows_old(service: Service) -> None:

@@ -159,12 +159,12 @@ def test_approvals_and_controls_need_two_people_and_evidence(warden: Warden, ser
 
 def test_manual_requirements_follow_the_word_of_people(warden: Warden) -> None:
     def result() -> str:
-        (ccpa,) = warden.assess(["ccpa"]).frameworks
-        return next(each.result.value for each in ccpa.requirements if each.requirement.id == "1798.105(c)")
+        (gdpr,) = warden.assess(["gdpr"]).frameworks
+        return next(each.result.value for each in gdpr.requirements if each.requirement.id == "30(1)(g)")
 
     seen = [result()]
     for status in ("not", "partially", "fully", "verified"):
-        warden.compliance.set_control("erasure", status, evidence="minutes", actor="ada")
+        warden.compliance.set_control("records-of-processing", status, evidence="minutes", actor="ada")
         seen.append(result())
     assert seen == ["insufficient_evidence", "fail", "fail", "warn", "pass"]
 

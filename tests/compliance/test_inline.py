@@ -123,7 +123,7 @@ def test_a_configuration_that_breaks_it_blocks_from_the_first_item(
     warden = blocking()
     log(warden, logging.getLogger("test.compliance"), "never heard")
     pay(warden, "acme", "fine")
-    assert receiver.log_records() == []
+    assert {each.scope for each in receiver.log_records()} <= {"otelwarden.audit"}
     assert [span.attributes["note"] for span in receiver.spans()] == ["fine"]
     assert {each.signal for each in warden.blocked} == {"logs"}
 

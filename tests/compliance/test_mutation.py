@@ -28,7 +28,7 @@ def test_what_is_broken_turns_red_alone(mutation: Mutation, service: Service) ->
     mutation.files(service.directory)
     if mutation.work is not None:
         service.work = lambda warden: (ordinary_work(warden), mutation.work(warden))[1]
-    assessor = service.prepare(approved=mutation.approved)
+    assessor = service.prepare(approved=mutation.approved, rotated=mutation.rotated)
     mutation.before(service)
     service.run()
     mutation.after(service)

@@ -155,7 +155,7 @@ def changed(record: Any) -> Any:
     return copy_log(
         record,
         body="clean",
-        attributes={"key": {"nested": ["clean", None, b"x"]}},
+        attributes={"key": {"nested": ("clean", None, b"x")}},
         event_name="clean",
         severity_text="clean",
         resource=Resource({"key": "clean"}),

@@ -295,8 +295,28 @@ def test_the_short_ways_lead_to_the_same() -> None:
     assert _sdk.current_context() is context.get_current()
     context.detach(attached)
     span = TracerProvider().get_tracer("tests").start_span("work")
-    span_context: Any = _sdk.span_context_of(span)  # type: ignore[arg-type]
+    span_context: Any = _sdk.span_context_of(span)
     assert span_context is span.get_span_context()
     assert span_context[_sdk.TRACE_ID] == span.get_span_context().trace_id
     assert span_context[_sdk.SPAN_ID] == span.get_span_context().span_id
     assert span_context[_sdk.TRACE_FLAGS] is span.get_span_context().trace_flags
+    assert span_context[_sdk.TRACE_STATE] is span.get_span_context().trace_state
+
+
+def test_a_state_left_on_a_live_span_is_seen_by_its_children_and_at_its_end(provider: TracerProvider) -> None:
+    last, mine = RecordingSpanProcessor(), object()
+    provider.add_span_processor(last)
+    tracer = provider.get_tracer("test")
+    parent = tracer.start_span("parent")
+    _sdk.leave_state(parent, mine)
+    child = tracer.start_span("child")
+    flags = child.get_span_context().trace_flags
+    assert _sdk.lineage_of(child, parent) == (None, mine, flags)
+    assert _sdk.lineage_of(parent, None) == (mine, None, flags)
+    assert _sdk.lineage_of(child, trace.NonRecordingSpan(trace.SpanContext(1, 1, True))) == (None, None, flags)
+    parent.end()
+    assert _sdk.lineage_of(child, parent) == (None, mine, flags)
+    assert last.ended[0] is not parent
+    assert _sdk.state_left_on(last.ended[0]) is mine
+    for nobody in (child, trace.INVALID_SPAN, ReadableSpan("by hand", attributes={}), None):
+        assert _sdk.state_left_on(nobody) is None

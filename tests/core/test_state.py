@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from opentelemetry._logs import LogRecord
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
@@ -28,8 +29,7 @@ from otelwarden.core import (
     state_of,
     use_tenant,
 )
-from otelwarden.core.state import LiveSpans
-from otelwarden.testing import FakeClock, RecordingLogRecordProcessor, RecordingSpanProcessor
+from otelwarden.testing import RecordingLogRecordProcessor, RecordingSpanProcessor
 
 
 class FromAnywhere:
@@ -213,7 +213,7 @@ def test_the_resource_and_the_attributes_may_name_the_tenant(resolver: FromAnywh
         assert state_of(last.ended[0]).source == expected
 
 
-def test_a_span_whose_state_was_given_up_is_judged_by_what_is_left_of_it(
+def test_a_span_that_no_stage_saw_start_is_judged_by_what_is_left_of_it(
     provider: TracerProvider, resolver: FromAnywhere
 ) -> None:
     early = provider.get_tracer("test").start_span("a", context=set_tenant("acme"))  # no stage sees it start
@@ -332,70 +332,31 @@ def test_an_item_that_passed_no_stage_is_nobodys(provider: TracerProvider) -> No
 # --- spans that never end
 
 
-def state(tenant: str = "acme") -> SpanState:
-    return SpanState(Identity(tenant, "context"), True, TraceState(), 0)
+def test_spans_that_never_end_leave_nothing_behind(provider: TracerProvider, resolver: FromAnywhere) -> None:
+    provider.add_span_processor(
+        SpanStageProcessor(
+            SpanProcessor(), lambda s, _: s, component="c", on_error="pass", resolver=resolver, runtime=Runtime()
+        )
+    )
+    tracer = provider.get_tracer("test")
+    for number in range(500):
+        with use_tenant("forgotten"), tracer.start_as_current_span("parent", end_on_exit=False):
+            tracer.start_span(f"child {number}")
+    assert resolver.asked == 500
+    gc.collect()
+    assert [each for each in gc.get_objects() if isinstance(each, SpanState) and each.tenant == "forgotten"] == []
 
 
-def test_a_live_span_is_found_once() -> None:
-    live = LiveSpans()
-    mine = state()
-    live.add(1, mine)
-    assert live.take(1) is mine
-    assert live.take(1) is None
-    assert len(live) == live.given_up == 0
+def test_many_threads_lose_no_state(tracer: trace.Tracer, last: RecordingSpanProcessor) -> None:
+    def work(tenant: str) -> None:
+        with use_tenant(tenant), tracer.start_as_current_span(tenant):
+            for _ in range(300):
+                tracer.start_span(tenant).end()
 
-
-def test_spans_that_never_end_are_bounded_and_the_oldest_go_first() -> None:
-    live = LiveSpans(max_spans=100)
-    for number in range(5000):
-        live.add(number, state())
-    assert len(live) <= 100 + 1024  # the bound is looked at once in a while
-    assert live.given_up == 5000 - len(live)
-    assert live.take(0) is None
-    assert live.take(4999) is not None
-
-
-def test_spans_that_never_end_are_expired() -> None:
-    clock = FakeClock()
-    live = LiveSpans(max_age=60.0, clock=clock)
-    live.add(1, state())
-    for age in (59, 2, 61):  # nothing is looked at before its time, or without spans that start
-        clock.advance(age)
-        for number in range(1024):
-            live.add(1000 + number, state())
-            live.take(1000 + number)
-        if age == 59:
-            assert len(live) == 1
-    assert len(live) == 0
-    assert live.given_up == 1
-
-
-def test_a_span_that_is_as_old_as_it_may_be_is_still_found() -> None:
-    clock = FakeClock()
-    live = LiveSpans(max_age=60.0, clock=clock)
-    live.add(1, state("old"))
-    clock.advance(61)
-    for number in range(1024):
-        live.add(1000 + number, state())
-    found = live.take(1)
-    assert found is not None
-    assert found.tenant == "old"
-
-
-def test_many_threads_lose_no_live_span() -> None:
-    live = LiveSpans(max_spans=100_000)
-    missing: list[int] = []
-
-    def work(base: int) -> None:
-        for number in range(base, base + 3000):
-            live.add(number, state())
-            if live.take(number) is None:
-                missing.append(number)
-
-    threads = [threading.Thread(target=work, args=(base * 10_000,)) for base in range(8)]
+    threads = [threading.Thread(target=work, args=(f"tenant-{number}",)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert missing == []
-    assert len(live) == 0
+    assert len(last.ended) == 8 * 301
+    assert [span.name for span in last.ended if state_of(span).tenant != span.name] == []

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from otelwarden.core import Runtime, TenantResolver
 from otelwarden.quota import (
+    ErrorReserveSpanProcessor,
     QuotaConfig,
     QuotaLimiter,
     QuotaSampler,
@@ -67,9 +68,14 @@ class Pipeline:
             self.provider = TracerProvider(sampler=quota_sampler, id_generator=SeededIds())
         else:
             self.provider = TracerProvider(id_generator=SeededIds())
-        self.provider.add_span_processor(
-            QuotaSpanProcessor(self.sink, limiter=self.limiter, resolver=resolver, runtime=self.runtime)
+        processor: SpanProcessor = QuotaSpanProcessor(
+            self.sink, limiter=self.limiter, resolver=resolver, runtime=self.runtime
         )
+        if config.reserve is not None:
+            processor = self.reserve = ErrorReserveSpanProcessor(
+                processor, limiter=self.limiter, resolver=resolver, runtime=self.runtime
+            )
+        self.provider.add_span_processor(processor)
         self.tracer = self.provider.get_tracer("test")
 
 

@@ -13,6 +13,7 @@ from otelwarden.quota import (
     Budgets,
     MetricLimits,
     QuotaConfig,
+    ReserveConfig,
     SignalLimits,
     StoreConfig,
     TenantLimits,
@@ -65,6 +66,7 @@ def test_every_option_is_read():
             timeout=0.2,
             fallback="closed",
         ),
+        reserve=ReserveConfig(share=0.1, max_spans=1000, max_bytes=4 << 20, max_age=30.0),
         usage=UsageConfig(
             path="./usage",
             url="https://billing.example/usage",
@@ -124,20 +126,21 @@ def test_the_debt_is_the_burst_and_at_least_a_thousand():
     [
         (QuotaConfig, load_schema("quota")),
         (StoreConfig, load_schema("quota")["$defs"]["store"]),
+        (ReserveConfig, load_schema("quota")["$defs"]["reserve"]),
         (UsageConfig, load_schema("quota")["$defs"]["usage"]),
         (TenantLimits, load_schema("limits")),
         (SignalLimits, load_schema("limits")["$defs"]["signal"]),
         (MetricLimits, load_schema("limits")["properties"]["metrics"]),
         (Budgets, load_schema("limits")["$defs"]["signal"]["properties"]["budget"]),
     ],
-    ids=["quota", "store", "usage", "limits", "signal", "metrics", "budgets"],
+    ids=["quota", "store", "reserve", "usage", "limits", "signal", "metrics", "budgets"],
 )
 def test_schema_and_dataclass_agree(of, schema):
     assert set(schema["properties"]) == {field.name for field in dataclasses.fields(of)}
     assert schema["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("of", [StoreConfig, UsageConfig], ids=["store", "usage"])
+@pytest.mark.parametrize("of", [StoreConfig, ReserveConfig, UsageConfig], ids=["store", "reserve", "usage"])
 def test_the_defaults_of_a_part_are_those_of_the_schema(of):
     schema = load_schema("quota")["$defs"][of.__name__.removesuffix("Config").lower()]
     assert of.from_mapping({name: each["default"] for name, each in schema["properties"].items()}) == of()

@@ -6,9 +6,10 @@ import pytest
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.trace import set_span_in_context
 
 from otelwarden.core import LOGS, total
-from otelwarden.quota import QuotaLogRecordProcessor
+from otelwarden.quota import QuotaLogRecordProcessor, ReserveConfig
 from otelwarden.testing import RecordingLogRecordProcessor
 
 
@@ -57,6 +58,17 @@ def test_a_record_outside_of_any_trace_follows_none(log):
     before = len(sink.emitted)
     say("alone", Context())
     assert [record.log_record.body for record in sink.emitted[before:]] == ["alone"]
+
+
+def test_all_pass_whose_traces_wait_for_an_error(log):
+    run, sink, say = log(reserve=ReserveConfig(share=0.5))
+    root = run.tracer.start_span("waits")
+    while root.get_span_context().trace_flags.sampled:
+        root.end()
+        run.clock.advance(0.001)
+        root = run.tracer.start_span("waits")
+    say("of a trace that waits", set_span_in_context(root))
+    assert [record.log_record.body for record in sink.emitted] == ["of a trace that waits"]
 
 
 @pytest.mark.parametrize("settings", [{"logs_follow_traces": False}, {"overflow": "observe"}], ids=["off", "observe"])

@@ -27,6 +27,7 @@ from otelwarden.redaction import (
     RedactionSpanExporter,
     Redactor,
 )
+from otelwarden.redaction.validators.addresses import MAX_HASHED
 
 
 class Unprintable:
@@ -215,3 +216,13 @@ def test_threads_share_a_redactor(policy: RedactionPolicy) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_text_full_of_addresses_is_not_hashed_address_by_address(redactor: Redactor) -> None:
+    wrong = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeD"
+    assert redactor.redact_text(wrong) == wrong
+    text = " ".join([wrong] * 10)
+    once = redactor.redact_text(text)
+    assert once == " ".join([wrong] * MAX_HASHED + ["[REDACTED]"] * (10 - MAX_HASHED))
+    assert redactor.redact_text(text) == once
+    assert redactor.redact_text(wrong) == wrong

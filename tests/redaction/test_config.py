@@ -27,7 +27,7 @@ def test_defaults() -> None:
 
 def test_paths_start_from_the_base(tmp_path: Path) -> None:
     config = RedactionConfig.from_mapping(CASES["valid"]["everything"], base=tmp_path)
-    assert (config.on_error, config.max_value_length) == ("pass", 65536)
+    assert (config.on_error, config.max_value_length, config.oversize) == ("pass", 65536, "scan")
     assert [Path(path) for path in config.policies] == [Path("pii"), Path("secrets"), tmp_path / "acme.yaml"]
     (tmp_path / "acme.yaml").write_text("rules: [{id: a, match: {entities: [EMAIL]}, action: {delete: {}}}]")
     assert {rule.id for rule in config.load_policy().rules} >= {"pii", "secrets", "a"}
@@ -47,7 +47,7 @@ def test_refused(case: dict[str, Any]) -> None:
     assert refused.value.faults[0].file == "warden.yaml"
 
 
-@pytest.mark.parametrize("options", [{"policies": ()}, {"on_error": "x"}, {"max_value_length": 1}])
+@pytest.mark.parametrize("options", [{"policies": ()}, {"on_error": "x"}, {"oversize": "x"}, {"max_value_length": 1}])
 def test_refused_in_code(options: Any) -> None:
     with pytest.raises(ConfigError):
         RedactionConfig(**options)

@@ -8,9 +8,15 @@ from importlib import import_module
 import pytest
 from stdnum.exceptions import InvalidComponent, ValidationError
 
-from otelwarden.redaction.validators import identities_europe, identities_world
+from otelwarden.redaction.validators import (
+    identities_europe_central,
+    identities_europe_north,
+    identities_europe_west,
+    identities_world,
+)
 
-CHECKS = {**identities_europe.CHECKS, **identities_world.CHECKS}
+FAMILIES = (identities_europe_central, identities_europe_north, identities_europe_west, identities_world)
+CHECKS = {name: check for family in FAMILIES for name, check in family.CHECKS.items()}
 
 # Name of our check, module of the other, and how a number is written: 9 is any digit; at the end A is any letter, K a
 # digit or K, PPP three digits; n is a 9 itself.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from otelwarden.core import ConfigError
-from otelwarden.redaction import DELETED, RedactionPolicy, Redactor
+from otelwarden.redaction import DELETED, RedactionPolicy, Redactor, catalogue
 
 
 def load(tmp_path: Path, document: Any, *more: str) -> RedactionPolicy:
@@ -281,3 +281,20 @@ def test_a_file_that_is_not_there_and_no_policy_at_all() -> None:
         RedactionPolicy.load("pii", "no/such/policy.yaml")
     with pytest.raises(ConfigError, match="no policy is named"):
         RedactionPolicy.load()
+
+
+@pytest.mark.parametrize("name", ["pii", "gdpr", "hipaa-safe-harbor"])
+def test_policies_about_persons_are_about_every_identity_of_the_catalogue(name: str) -> None:
+    policy = RedactionPolicy.load(name)
+    acting = [each for each in policy.rules if not each.stands_beside]
+    everybody = {each.id for each in catalogue() if each.group == "pii"}
+    assert len(everybody) > 150
+    assert everybody == frozenset().union(*(each.detectors for each in acting))
+
+
+def test_safe_harbor_keeps_the_year_of_dates() -> None:
+    left = redact(
+        RedactionPolicy.load("hipaa-safe-harbor", confidence="low"),
+        {"note": "admitted on 2024-05-17, date of birth 1961-02-03"},
+    )
+    assert left == {"note": "admitted on 2024, date of birth 1961"}

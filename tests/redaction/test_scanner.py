@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,6 +84,21 @@ FRAGMENTS = st.sampled_from(
 def test_joined_equals_text_by_text_for_the_catalogue(texts: list[str]) -> None:
     apart = [hit._replace(text=n) for n, text in enumerate(texts) for hit in SHIPPED.scan(join_texts([text]))]
     assert sorted(SHIPPED.scan(join_texts(texts))) == sorted(apart)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("wallet 1", "219 09 9998"),
+        ('say "x"', "219 09 9998"),
+        ("secret", "api_key_id=550e8400-e29b-41d4-a716-446655440000"),
+    ],
+)
+def test_what_stands_before_a_value_is_not_what_stands_in_the_one_before(first: str, second: str) -> None:
+    alone = SHIPPED.scan(join_texts([second]))
+    assert sorted(hit._replace(text=0) for hit in SHIPPED.scan(join_texts([first, second])) if hit.text) == sorted(
+        alone
+    )
 
 
 def test_a_number_behind_an_iban_does_not_hide_it() -> None:

@@ -19,8 +19,10 @@ from otelwarden.audit import (
     exit_code,
     prove,
     render,
+    trail_bytes,
     verify,
 )
+from otelwarden.cli.progress import Progress
 from otelwarden.cli.trail import add_trail_commands
 from otelwarden.core import ConfigError, Fault, Runtime
 
@@ -32,13 +34,23 @@ _PATIENCE: Final = 30.0  # seconds for the disk
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    verdict = verify(arguments.path, public_key=arguments.public_key, against=arguments.against)
+    progress = _progress(arguments)
+    verdict = verify(arguments.path, public_key=arguments.public_key, against=arguments.against, progress=progress)
+    progress.end()
     if arguments.json:
         document = {**asdict(verdict), "status": verdict.status}
         print(json.dumps(document, indent=2, default=lambda value: value.value))
     else:
         print(render(verdict), end="")
     return exit_code(verdict)
+
+
+def _progress(arguments: argparse.Namespace) -> Progress:
+    try:
+        size = trail_bytes(arguments.path)
+    except OSError:  # `verify` says what is wrong
+        size = 0
+    return Progress(arguments.path.name, size, always=arguments.progress)
 
 
 def _prove(arguments: argparse.Namespace) -> int:
@@ -109,6 +121,11 @@ def add_commands(commands: Any) -> None:
         "--public-key", metavar="KEY", help="the key that must have signed: a verifier key, or a file with it or PEM"
     )
     check.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    check.add_argument(
+        "--progress",
+        action="store_true",
+        help="show how far it is also where standard error is no terminal, or the trail is short",
+    )
     check.set_defaults(run=_verify)
 
     proof = under.add_parser(

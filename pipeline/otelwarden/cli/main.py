@@ -12,6 +12,7 @@ from otelwarden.core import OtelwardenError
 
 COMMANDS: Final = (
     "validate",
+    "run",
     "assess",
     "findings",
     "controls",

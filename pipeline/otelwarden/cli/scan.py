@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from otelwarden.cli.otlpjson import Field, fields_of, is_otlp
+from otelwarden.cli.progress import Progress
 from otelwarden.cli.redact import add_policy_arguments, redactor_of, texts_of
 from otelwarden.cli.table import table
 from otelwarden.core import ConfigError, Fault
 from otelwarden.redaction import Redactor, Unscannable
 
 MAX_SAMPLES: Final = 3
-_PROGRESS_FROM: Final = 4 << 20
 _MAX_DOCUMENT: Final = 1 << 30
 
 
@@ -160,31 +159,10 @@ def _fields(document: Any) -> Iterator[Field]:
             yield from _fields(each) if isinstance(each, (dict, list)) else (Field("json", "", each),)
 
 
-class _Progress:
-    """A line on the terminal that says how far we are; nothing when nobody looks, or a file is small."""
-
-    def __init__(self, path: Path) -> None:
-        self._name = path.name
-        self._size = path.stat().st_size if path.is_file() else 0
-        self._shown = -1
-        self._on = self._size >= _PROGRESS_FROM and sys.stderr.isatty()
-
-    def __call__(self, done: int) -> None:
-        share = min(100, done * 100 // self._size) if self._size else 100
-        if self._on and share != self._shown:
-            self._shown = share
-            bar = "#" * (share * 30 // 100)
-            print(f"\r{self._name[:40]} [{bar:<30}] {share:3}%", end="", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self._on:
-            print("\r" + " " * 80 + "\r", end="", file=sys.stderr, flush=True)
-
-
 def _scan(arguments: argparse.Namespace) -> int:
     scan = Scan(redactor_of(arguments))
     for path in arguments.files:
-        progress = _Progress(path)
+        progress = Progress(path.name, path.stat().st_size if path.is_file() else 0)
         scan_file(path, scan, progress)
         progress.end()
     found = scan.found

@@ -99,6 +99,30 @@ class Balance:
         return self.received_bytes - self.forwarded_bytes - sum(self.dropped_bytes.values()) - self.held_bytes
 
 
+class Accounts(dict[str, Account]):
+    """Tenant -> account, opened by whoever first asks. Indexing an account that is open takes no lock.
+
+    Args:
+        max_accounts: tenants with an account of their own; those beyond share the account `<other>`.
+    """
+
+    def __init__(self, max_accounts: int) -> None:
+        super().__init__()
+        self._max_accounts = max_accounts
+        self.restart_after_fork()
+
+    def restart_after_fork(self) -> None:
+        """Closes all accounts: the parent reports what is on them."""
+        self._lock = threading.RLock()
+        self.clear()
+
+    def __missing__(self, tenant: str) -> Account:
+        with self._lock:
+            if len(self) >= self._max_accounts:
+                tenant = OTHER_TENANTS
+            return self.setdefault(tenant, Account())
+
+
 class Ledger:
     """The accounts of one stage for one signal.
 
@@ -123,30 +147,20 @@ class Ledger:
         self.signal = signal
         self._held = held
         self._held_bytes = held_bytes
-        self._max_accounts = max_accounts
-        self._reset()
-        run_in_child_after_fork(self._reset)
-
-    def _reset(self) -> None:
-        self._accounts: dict[str, Account] = {}
-        self._lock = threading.RLock()
+        self.accounts = Accounts(max_accounts)
+        """Tenant -> account, for who looks one up for each item; do not keep what it gives, as after a fork it is
+        another one."""
+        run_in_child_after_fork(self.accounts.restart_after_fork)
 
     def account(self, tenant: str) -> Account:
-        """The account of `tenant`; do not keep it: after a fork it is another one."""
-        account = self._accounts.get(tenant)
-        return account if account is not None else self._open_account(tenant)
-
-    def _open_account(self, tenant: str) -> Account:
-        with self._lock:
-            if len(self._accounts) >= self._max_accounts:
-                tenant = OTHER_TENANTS
-            return self._accounts.setdefault(tenant, Account())
+        """The account of `tenant`; not to be kept either."""
+        return self.accounts[tenant]
 
     def balances(self) -> list[Balance]:
         """Every account, with what the stage holds."""
         # Outgoing, then held, then incoming: an item that passes while we read makes `unaccounted` positive, never
         # negative, so a negative one is always a defect.
-        outgoing = {tenant: _outgoing(account) for tenant, account in self._accounts.copy().items()}
+        outgoing = {tenant: _outgoing(account) for tenant, account in self.accounts.copy().items()}
         held, held_bytes = self._by_owner(self._held()), self._by_owner(self._held_bytes())
         for tenant in (*held, *held_bytes):
             outgoing.setdefault(tenant, _NOTHING_OUTGOING)
@@ -169,7 +183,7 @@ class Ledger:
         found: dict[str, int] = {}
         for tenant, count in held.items():
             account = self.account(tenant)
-            owner = tenant if self._accounts.get(tenant) is account else OTHER_TENANTS
+            owner = tenant if self.accounts.get(tenant) is account else OTHER_TENANTS
             found[owner] = found.get(owner, 0) + count
         return found
 

@@ -87,7 +87,7 @@ class Batcher(Generic[_ItemT]):
         self._runtime = runtime
         self.errors = runtime.errors(COMPONENT)
         self._ledger = runtime.ledger(COMPONENT, signal, held=self._held)
-        self._account = self._ledger.account
+        self._accounts = self._ledger.accounts
         self._batch_size = config.max_export_batch_size
         self._shut_down = False  # and so it stays in a forked child: the exporter was shut down too
         self._reset()
@@ -141,10 +141,10 @@ class Batcher(Generic[_ItemT]):
             size = measured(item)
         except Exception as error:  # a value of the application's own class: what cannot be measured is not held
             self.errors.record("size_of", error)
-            self._account(tenant).received.tick()
+            self._accounts[tenant].received.tick()
             self._drop({tenant: 1}, "error")
             return
-        self._account(tenant).received.tick()
+        self._accounts[tenant].received.tick()
         queue = self._queue
         with self._lock:
             if self._shut_down:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from opentelemetry._logs import LogRecord as ApiLogRecord
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context.context import Context
 from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk.resources import Resource
@@ -19,7 +18,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, Status
 
-from otelwarden.core._sdk import copy_attributes
+from otelwarden.core._sdk import copy_attributes, with_values
 from otelwarden.core.state import carry_state
 
 _T = TypeVar("_T")
@@ -156,9 +155,7 @@ def copy_log(
     new.event_name = _changed(event_name, old.event_name)
     new.severity_text = _changed(severity_text, old.severity_text)
     if attributes is not UNCHANGED:
-        bounded = BoundedAttributes(attributes=attributes, immutable=False)
-        bounded.dropped = record.dropped_attributes
-        new.attributes = bounded
+        new.attributes = with_values(old.attributes, dict(attributes or {}))
     copy = object.__new__(type(record))
     copy.__dict__.update(record.__dict__)
     copy.__dict__["log_record"] = new

@@ -61,6 +61,7 @@ class Stage(Generic[_ItemT]):
         transform: what the stage does to an item; raising counts as an error.
         on_error: what becomes of an item that the transform raised on.
         runtime: None for the one shared by all stages that are used by hand.
+        held: as that of `Ledger`, as is `held_bytes`.
     """
 
     def __init__(
@@ -71,10 +72,12 @@ class Stage(Generic[_ItemT]):
         *,
         on_error: OnError,
         runtime: Runtime | None,
+        held: Callable[[], Mapping[str, int]] = dict,
+        held_bytes: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self.runtime = runtime or default_runtime()
         self.errors = self.runtime.errors(component)
-        self.ledger = self.runtime.ledger(component, signal)
+        self.ledger = self.runtime.ledger(component, signal, held=held, held_bytes=held_bytes)
         self._component = component
         self._transform = transform
         self._looks_first: LooksFirst | None = transform if isinstance(transform, LooksFirst) else None

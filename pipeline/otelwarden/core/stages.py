@@ -8,7 +8,7 @@ redactor that is merely registered beside an exporter leaks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from opentelemetry.context.context import Context
@@ -56,6 +56,7 @@ class SpanStageProcessor(EndingHook):
         resolver: whose a span is that no stage before this one has asked about.
         count_bytes: whether the accounts are in bytes too. It costs 1 us for each item, nothing in front of a batch
             processor of ours, which measures anyway.
+        held: says how many spans the stage holds, by tenant; `held_bytes` says how many bytes these have.
     """
 
     def __init__(
@@ -69,16 +70,20 @@ class SpanStageProcessor(EndingHook):
         resolver: TenantResolver | None = None,
         count_bytes: bool = False,
         runtime: Runtime | None = None,
+        held: Callable[[], Mapping[str, int]] = dict,
+        held_bytes: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._next = next_processor
         self._count_bytes = count_bytes
-        self._stage: Stage[ReadableSpan] = Stage(component, TRACES, transform, on_error=on_error, runtime=runtime)
+        self._stage: Stage[ReadableSpan] = Stage(
+            component, TRACES, transform, on_error=on_error, runtime=runtime, held=held, held_bytes=held_bytes
+        )
         self._resolver = resolver or _DEFAULT_RESOLVER
         self._start = on_start
         self.ignores_starts = on_start is None and type(self).on_start is SpanStageProcessor.on_start
         # Bound once: these are called for every span, in the application's thread.
         self._transform = transform
-        self._account = self._stage.ledger.account
+        self._accounts = self._stage.ledger.accounts
         self._next_on_start = _first_that_starts(next_processor)
         self._next_on_end = next_processor.on_end
 
@@ -105,7 +110,7 @@ class SpanStageProcessor(EndingHook):
         except Exception as error:
             stage.errors.record("resolve", error)
             state = state_of(span)
-        account = self._account(state.tenant)
+        account = self._accounts[state.tenant]
         account.received.tick()
         size = stage.receive_bytes(span, account) if self._count_bytes else 0
         try:

@@ -10,82 +10,43 @@ and audit sees what truly leaves. Compliance stands before it where it is config
 
 from __future__ import annotations
 
-from typing import Any
-
-from opentelemetry.propagate import get_global_textmap
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
-from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
-from otelwarden.audit import AuditConfig, AuditLogRecordExporter, AuditMetricReader, AuditSpanExporter, AuditTrail
-from otelwarden.compliance import (
-    ComplianceLogRecordExporter,
-    ComplianceMetricReader,
-    ComplianceSpanExporter,
-    Sample,
-    Watch,
-)
+from otelwarden.compliance import Sample, Watch
 from otelwarden.core import (
     LOGS,
     METRICS,
-    TENANT_ATTRIBUTE,
     TRACES,
-    Classification,
     ConfigError,
-    ContextResolver,
     FairBatchLogRecordProcessor,
     FairBatchSpanProcessor,
-    Runtime,
-    TenantResolver,
-    TenantRouting,
     publish_self_metrics,
     raised_cardinality_limits,
     sampler_of_environment,
 )
-from otelwarden.failover import (
-    EndpointPool,
-    FailoverConfig,
-    FailoverLogRecordExporter,
-    FailoverMetricExporter,
-    FailoverSpanExporter,
-)
 from otelwarden.pipeline.compliance import ProcessView, open_assessor, scanner_of, settle_trails
-from otelwarden.pipeline.destinations import DestinationLogRecordExporter, DestinationSpanExporter, bound_to
+from otelwarden.pipeline.components import Components
+from otelwarden.pipeline.exporting import log_exporter, span_exporter, staged_reader
 from otelwarden.pipeline.handler import attach_handler
 from otelwarden.pipeline.settings import PipelineSettings, Settings
-from otelwarden.pipeline.warden import Parts
 from otelwarden.quota import (
     DropNotices,
-    QuotaConfig,
-    QuotaLimiter,
+    ErrorReserveSpanProcessor,
     QuotaLogRecordProcessor,
     QuotaMetricReader,
     QuotaSampler,
     QuotaSpanProcessor,
     UsageExport,
-    open_store,
-)
-from otelwarden.redaction import (
-    LivePolicy,
-    ProcessorArchive,
-    RedactionBaggagePropagator,
-    RedactionConfig,
-    RedactionLogRecordExporter,
-    RedactionMetricReader,
-    RedactionSpanExporter,
 )
 from otelwarden.tenancy import (
-    Tenancy,
-    TenancyConfig,
     TenantLogRecordProcessor,
     TenantMeterProvider,
     TenantMetricReader,
-    TenantRegistry,
     TenantSpanProcessor,
 )
 
@@ -94,14 +55,10 @@ class Builder:
     """Builds the pipelines of `settings` into `parts`, which holds all that must be stopped again."""
 
     def __init__(self, settings: Settings) -> None:
-        tenancy: TenancyConfig | None = settings.find("tenancy")
+        self._components = Components(settings)
         self._settings = settings
-        self._runtime = Runtime(
-            config_digest=settings.digest,
-            tenant_attribute=tenancy.attribute if tenancy is not None else TENANT_ATTRIBUTE,
-        )
-        self._made: dict[str, Any] = {}  # id of a component -> what its signals share
-        self.parts = Parts(runtime=self._runtime)
+        self._runtime = self._components.runtime
+        self.parts = self._components.parts
 
     def build(self) -> None:
         """Builds what the settings name.
@@ -124,47 +81,69 @@ class Builder:
             publish_self_metrics(self._runtime, self.parts.sdk_meter_provider)
         self._build_assessor(resource)
 
-    # --- what the signals share
+    # --- the three pipelines
 
-    def _registry(self) -> TenantRegistry:
-        if self.parts.registry is None:
-            self.parts.registry = TenantRegistry(self._settings.tenants, runtime=self._runtime)
-        registry: TenantRegistry = self.parts.registry
-        return registry
+    def _build_traces(self, pipeline: PipelineSettings, resource: Resource) -> None:
+        components, runtime = self._components, self._runtime
+        exporter = span_exporter(components, pipeline)
+        processor: SpanProcessor = FairBatchSpanProcessor(exporter, config=pipeline.batch, runtime=runtime)
+        sampler: Sampler | None = None
+        if (limiter := components.limiter(pipeline)) is not None:
+            resolver = components.resolver(pipeline)
+            processor = QuotaSpanProcessor(
+                processor, limiter=limiter, resolver=resolver, count_bytes=True, runtime=runtime
+            )
+            if limiter.config.reserve is not None:
+                processor = ErrorReserveSpanProcessor(processor, limiter=limiter, resolver=resolver, runtime=runtime)
+            root = sampler_of_environment() or ALWAYS_ON
+            sampler = QuotaSampler(limiter, resolver=resolver, root=root, resource=resource, runtime=runtime)
+        if (tenancy := components.tenancy(pipeline)) is not None:
+            processor = TenantSpanProcessor(processor, tenancy=tenancy, runtime=runtime)
+        provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
+        provider.add_span_processor(processor)
+        self.parts.span_processor, self.parts.tracer_provider = processor, provider
 
-    def _directory(self) -> TenantRouting | None:
-        """What failover may ask about tenants; None where no file names any and nobody resolves them."""
-        known = self._settings.tenants is not None or self._settings.find("tenancy") is not None
-        return self._registry() if known else None
+    def _build_logs(self, pipeline: PipelineSettings, resource: Resource) -> None:
+        components, runtime = self._components, self._runtime
+        exporter = log_exporter(components, pipeline)
+        processor: LogRecordProcessor = FairBatchLogRecordProcessor(exporter, config=pipeline.batch, runtime=runtime)
+        if (limiter := components.limiter(pipeline)) is not None:
+            resolver = components.resolver(pipeline)
+            processor = QuotaLogRecordProcessor(
+                processor, limiter=limiter, resolver=resolver, count_bytes=True, runtime=runtime
+            )
+        if (tenancy := components.tenancy(pipeline)) is not None:
+            processor = TenantLogRecordProcessor(processor, tenancy=tenancy, runtime=runtime)
+        provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+        provider.add_log_record_processor(processor)
+        self.parts.log_processor, self.parts.logger_provider = processor, provider
+        if self._settings.logging_handler:
+            self.parts.handler = attach_handler(
+                provider, level=self._settings.logging_level, errors=runtime.errors("pipeline")
+            )
 
-    def _tenancy(self, pipeline: PipelineSettings) -> Tenancy | None:
-        name = pipeline.processors.get("tenancy")
-        if name is None:
-            return None
-        if name not in self._made:
-            config: TenancyConfig = self._settings.components[name]
-            self._made[name] = Tenancy(self._registry(), config, runtime=self._runtime)
-        tenancy: Tenancy = self._made[name]
-        return tenancy
+    def _build_metrics(self, pipeline: PipelineSettings, resource: Resource) -> None:
+        components, runtime = self._components, self._runtime
+        limiter, tenancy = components.limiter(pipeline), components.tenancy(pipeline)
+        periodic = PeriodicExportingMetricReader(
+            components.exporters.metrics(pipeline),
+            export_interval_millis=pipeline.interval * 1e3,
+            **(raised_cardinality_limits(PeriodicExportingMetricReader) if limiter and tenancy else {}),
+        )
+        reader = staged_reader(periodic, components, pipeline)
+        if limiter is not None:
+            reader = QuotaMetricReader(reader, limiter=limiter, runtime=runtime)
+        if tenancy is not None:
+            reader = TenantMetricReader(reader, tenancy=tenancy, runtime=runtime)
+        provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+        self.parts.sdk_meter_provider = provider
+        self.parts.meter_provider = (
+            TenantMeterProvider(provider, tenancy, resource=resource, series=limiter.series if limiter else None)
+            if tenancy is not None
+            else provider
+        )
 
-    def _resolver(self, pipeline: PipelineSettings) -> TenantResolver:
-        return self._tenancy(pipeline) or ContextResolver()
-
-    def _limiter(self, pipeline: PipelineSettings) -> QuotaLimiter | None:
-        name = pipeline.processors.get("quota")
-        if name is None:
-            return None
-        if name not in self._made:
-            config: QuotaConfig = self._settings.components[name]
-            try:
-                store = open_store(config.store, self._runtime)
-            except ConfigError as error:
-                pointer = f"/processors/{name.replace('/', '~1')}/store"
-                raise ConfigError(fault.within(pointer, file=self._settings.file) for fault in error.faults) from None
-            self._made[name] = QuotaLimiter(config, directory=self._registry(), store=store, runtime=self._runtime)
-            self.parts.limiters[name] = self._made[name]
-        limiter: QuotaLimiter = self._made[name]
-        return limiter
+    # --- what goes with them
 
     def _build_usage(self) -> None:
         pipelines = self._settings.pipelines.items()
@@ -185,97 +164,6 @@ class Builder:
             self.parts.notices = DropNotices(
                 self.parts.log_processor, period=min(periods), resource=resource, runtime=self._runtime
             )
-
-    def _redaction(self, pipeline: PipelineSettings) -> dict[str, Any] | None:
-        """The arguments of the redaction stages; None without redaction."""
-        name = pipeline.processors.get("redaction")
-        if name is None:
-            return None
-        if name not in self._made:
-            config: RedactionConfig = self._settings.components[name]
-            exporters = {
-                archive: self._archive(each.exporter) for archive, each in config.archives.items() if each.exporter
-            }
-            policy = config.live_policy(runtime=self._runtime)
-            if isinstance(policy, LivePolicy):
-                self.parts.policies.append(policy)
-            options = config.options(runtime=self._runtime, exporters=exporters)
-            self._made[name] = {
-                "policy": policy,
-                "on_error": config.on_error,
-                "options": options,
-                "runtime": self._runtime,
-            }
-            if config.baggage.redact or config.baggage.drop:
-                self.parts.propagator = RedactionBaggagePropagator(
-                    get_global_textmap(),
-                    policy=policy if config.baggage.redact else None,
-                    drop=config.baggage.drop,
-                    runtime=self._runtime,
-                    options=options,
-                )
-        arguments: dict[str, Any] = self._made[name]
-        return arguments
-
-    def _archive(self, exporter: str) -> ProcessorArchive:
-        """An archive that items leave through, on batches of its own."""
-        config, runtime = self._settings.components[exporter], self._runtime
-        if exporter not in self._made and config.endpoints:
-            self._made[exporter] = EndpointPool(config=config, runtime=runtime)
-        pool = self._made.get(exporter)
-        spans = FailoverSpanExporter(config=config, pool=pool, runtime=runtime)
-        logs = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime)
-        metrics = FailoverMetricExporter(config=config, pool=pool, runtime=runtime)
-        for each in (spans, logs, metrics):
-            self._keep(each)
-        of_spans = FairBatchSpanProcessor(spans, runtime=runtime)
-        of_logs = FairBatchLogRecordProcessor(logs, runtime=runtime)
-        self.parts.archives += (of_spans, of_logs, metrics)
-        return ProcessorArchive(spans=of_spans, logs=of_logs, metrics=metrics.export)
-
-    def _trail(self, pipeline: PipelineSettings) -> AuditTrail | None:
-        name = pipeline.processors.get("audit")
-        if name is None:
-            return None
-        if name not in self._made:
-            config: AuditConfig = self._settings.components[name]
-            self._made[name] = trail = AuditTrail.from_config(config, runtime=self._runtime)
-            self.parts.trails.append(trail)
-            self._runtime.observe(trail)
-        found: AuditTrail = self._made[name]
-        return found
-
-    def _exporter(self, pipeline: PipelineSettings) -> tuple[FailoverConfig, EndpointPool | None]:
-        """The configuration of the exporter, and the pool that its signals share.
-
-        None for the endpoints of the standard environment, which may name another for each signal.
-        """
-        name = pipeline.exporter
-        config: FailoverConfig = self._settings.components[name]
-        if name not in self._made and config.endpoints:
-            self._made[name] = EndpointPool(config=config, runtime=self._runtime)
-        return config, self._made.get(name)
-
-    def _bound(self, pipeline: PipelineSettings) -> list[tuple[Classification, FailoverConfig, EndpointPool]]:
-        """The classifications that are bound to some endpoints of the exporter, each with those alone."""
-        redaction = pipeline.processors.get("redaction")
-        if redaction is None:
-            return []
-        config: FailoverConfig = self._settings.components[pipeline.exporter]
-        found = []
-        for classification, names in self._settings.components[redaction].classification.destinations.items():
-            own = bound_to(config, classification, names)
-            key = f"{redaction} {classification} {pipeline.exporter}"
-            if key not in self._made:
-                self._made[key] = EndpointPool(config=own, runtime=self._runtime)
-            found.append((classification, own, self._made[key]))
-        return found
-
-    def _keep(self, exporter: FailoverSpanExporter | FailoverLogRecordExporter | FailoverMetricExporter) -> None:
-        if exporter.pool not in self.parts.pools:
-            self.parts.pools.append(exporter.pool)
-        if exporter.spool is not None:
-            self.parts.spools.append(exporter.spool)
 
     # --- compliance
 
@@ -303,6 +191,7 @@ class Builder:
             self._runtime,
             sample=self._sample,
             pools=lambda: parts.pools,
+            limiters=lambda: parts.limiters,
             resource=resource.attributes,
         )
         parts.assessor = open_assessor(
@@ -315,106 +204,3 @@ class Builder:
             settle=lambda: settle_trails(parts.trails),
         )
         watch.follow(parts.assessor)
-
-    # --- the three pipelines
-
-    def _build_traces(self, pipeline: PipelineSettings, resource: Resource) -> None:
-        runtime = self._runtime
-        config, pool = self._exporter(pipeline)
-        failover = FailoverSpanExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
-        self._keep(failover)
-        exporter: SpanExporter = failover
-        bound = {
-            name: FailoverSpanExporter(config=own, pool=of, runtime=runtime, directory=self._directory())
-            for name, own, of in self._bound(pipeline)
-        }
-        if bound:
-            for each in bound.values():
-                self._keep(each)
-            exporter = DestinationSpanExporter(failover, bound)
-        if (trail := self._trail(pipeline)) is not None:
-            exporter = AuditSpanExporter(exporter, trail=trail, runtime=runtime)
-        if (watch := self.parts.watch) is not None:
-            exporter = ComplianceSpanExporter(exporter, watch=watch, runtime=runtime)
-        if (redaction := self._redaction(pipeline)) is not None:
-            exporter = RedactionSpanExporter(exporter, **redaction)
-        processor: SpanProcessor = FairBatchSpanProcessor(exporter, config=pipeline.batch, runtime=runtime)
-        sampler: Sampler | None = None
-        if (limiter := self._limiter(pipeline)) is not None:
-            resolver = self._resolver(pipeline)
-            processor = QuotaSpanProcessor(
-                processor, limiter=limiter, resolver=resolver, count_bytes=True, runtime=runtime
-            )
-            root = sampler_of_environment() or ALWAYS_ON
-            sampler = QuotaSampler(limiter, resolver=resolver, root=root, resource=resource, runtime=runtime)
-        if (tenancy := self._tenancy(pipeline)) is not None:
-            processor = TenantSpanProcessor(processor, tenancy=tenancy, runtime=runtime)
-        provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
-        provider.add_span_processor(processor)
-        self.parts.span_processor, self.parts.tracer_provider = processor, provider
-
-    def _build_logs(self, pipeline: PipelineSettings, resource: Resource) -> None:
-        runtime = self._runtime
-        config, pool = self._exporter(pipeline)
-        failover = FailoverLogRecordExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
-        self._keep(failover)
-        exporter: LogRecordExporter = failover
-        bound = {
-            name: FailoverLogRecordExporter(config=own, pool=of, runtime=runtime, directory=self._directory())
-            for name, own, of in self._bound(pipeline)
-        }
-        if bound:
-            for each in bound.values():
-                self._keep(each)
-            exporter = DestinationLogRecordExporter(failover, bound)
-        if (trail := self._trail(pipeline)) is not None:
-            exporter = AuditLogRecordExporter(exporter, trail=trail, runtime=runtime)
-        if (watch := self.parts.watch) is not None:
-            exporter = ComplianceLogRecordExporter(exporter, watch=watch, runtime=runtime)
-        if (redaction := self._redaction(pipeline)) is not None:
-            exporter = RedactionLogRecordExporter(exporter, **redaction)
-        processor: LogRecordProcessor = FairBatchLogRecordProcessor(exporter, config=pipeline.batch, runtime=runtime)
-        if (limiter := self._limiter(pipeline)) is not None:
-            resolver = self._resolver(pipeline)
-            processor = QuotaLogRecordProcessor(
-                processor, limiter=limiter, resolver=resolver, count_bytes=True, runtime=runtime
-            )
-        if (tenancy := self._tenancy(pipeline)) is not None:
-            processor = TenantLogRecordProcessor(processor, tenancy=tenancy, runtime=runtime)
-        provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
-        provider.add_log_record_processor(processor)
-        self.parts.log_processor, self.parts.logger_provider = processor, provider
-        if self._settings.logging_handler:
-            self.parts.handler = attach_handler(
-                provider, level=self._settings.logging_level, errors=runtime.errors("pipeline")
-            )
-
-    def _build_metrics(self, pipeline: PipelineSettings, resource: Resource) -> None:
-        runtime = self._runtime
-        config, pool = self._exporter(pipeline)
-        exporter = FailoverMetricExporter(config=config, pool=pool, runtime=runtime, directory=self._directory())
-        self._keep(exporter)
-        limiter, tenancy = self._limiter(pipeline), self._tenancy(pipeline)
-        # A reader sees a collection after those around it have. Any: proxies, of which only `isinstance` knows.
-        reader: Any = PeriodicExportingMetricReader(
-            exporter,
-            export_interval_millis=pipeline.interval * 1e3,
-            **(raised_cardinality_limits(PeriodicExportingMetricReader) if limiter and tenancy else {}),
-        )
-        if (trail := self._trail(pipeline)) is not None:
-            reader = AuditMetricReader(reader, trail=trail, runtime=runtime)
-        if (watch := self.parts.watch) is not None:
-            reader = ComplianceMetricReader(reader, watch=watch, runtime=runtime)
-        if (redaction := self._redaction(pipeline)) is not None:
-            reader = RedactionMetricReader(reader, **redaction)
-        if limiter is not None:
-            reader = QuotaMetricReader(reader, limiter=limiter, runtime=runtime)
-        if tenancy is not None:
-            reader = TenantMetricReader(reader, tenancy=tenancy, runtime=runtime)
-        provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
-        self.parts.sdk_meter_provider = provider
-        self.parts.meter_provider = (
-            TenantMeterProvider(provider, tenancy, resource=resource, series=limiter.series if limiter else None)
-            if tenancy is not None
-            else provider
-        )

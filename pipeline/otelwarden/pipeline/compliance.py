@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from otelwarden.audit import AuditConfig, AuditTrail, SigningKey, TrailEvidence, VerifyingKey
+from otelwarden.audit import AuditConfig, AuditTrail, SigningKey, TrailEvidence, VerifyingKey, first_key
 from otelwarden.compliance import (
     Assessor,
     ComplianceConfig,
@@ -37,9 +37,11 @@ from otelwarden.core import (
 )
 from otelwarden.failover import EndpointPool, FailoverConfig
 from otelwarden.pipeline.settings import Settings
+from otelwarden.quota import QuotaLimiter
 from otelwarden.redaction import (
     Allowance,
     Detector,
+    Encrypt,
     Mask,
     RedactionConfig,
     RedactionPolicy,
@@ -197,6 +199,9 @@ def policy_facts(policy: RedactionPolicy) -> PolicyFacts:
             max((mask.keep_first for mask in masks), default=0),
             max((mask.keep_last for mask in masks), default=0),
         ),
+        encrypts_by_person=any(
+            isinstance(rule.action, Encrypt) and rule.action.per_subject and not rule.dry_run for rule in policy.rules
+        ),
     )
 
 
@@ -233,9 +238,12 @@ def audits_of(settings: Settings) -> Iterator[AuditConfig]:
 
 
 def _public_key(config: AuditConfig) -> VerifyingKey | None:
+    """The key that the trail began with: the one that is configured, or one that this has replaced."""
+    if not config.key_file:
+        return None
     try:
-        return SigningKey.load(config.key_file).verifying_key if config.key_file else None
-    except ConfigError:
+        return first_key(Path(config.path), SigningKey.load(config.key_file).verifying_key)
+    except (ConfigError, OSError):
         return None  # an auditor need not be able to read the private key
 
 
@@ -245,6 +253,7 @@ class ProcessView:
     Args:
         sample: what leaves.
         pools: the endpoints.
+        limiters: id of a quota component -> its limits.
         resource: what its telemetry says of its origin.
     """
 
@@ -255,12 +264,14 @@ class ProcessView:
         *,
         sample: Sample,
         pools: Callable[[], Sequence[EndpointPool]],
+        limiters: Callable[[], Mapping[str, QuotaLimiter]],
         resource: Mapping[str, Any],
     ) -> None:
         self._settings = settings
         self._runtime = runtime
         self._sample = sample
         self._pools = pools
+        self._limiters = limiters
         self._resource = {key: str(resource[key]) for key in _IDENTITY if resource.get(key, _UNKNOWN) != _UNKNOWN}
         self._reset()
         run_in_child_after_fork(self._reset)
@@ -278,6 +289,7 @@ class ProcessView:
             resource=self._resource,
             balances=settled_balances(self._runtime),
             errors={name: sum(counts.values()) for name, counts in sorted(errors.items())},
+            stores={name: limiter.store_answers for name, limiter in self._limiters().items()},
             endpoints={each.url: each.status.value for pool in self._pools() for each in pool.stats()},
             free_bytes=dict(_free_bytes(self._settings)),
             sample=self._sample.look(),

@@ -168,6 +168,7 @@ class _Reader:
         tenants = self._document.get("tenants")
         components = {**self._components("processors"), **self._components("exporters")}
         self._check_archives(components)
+        self._check_trail_logs(components)
         pipelines = {signal: self._pipeline(signal, raw) for signal, raw in service["pipelines"].items()}
         self._check_destinations(components, pipelines.values())
         return Settings(
@@ -210,6 +211,12 @@ class _Reader:
                     if each.exporter is not None:
                         pointer = f"/processors/{name.replace('/', '~1')}/archives/{archive}/exporter"
                         self._check_reference(each.exporter, "exporters", pointer)
+
+    def _check_trail_logs(self, components: Mapping[str, Any]) -> None:
+        for name, config in components.items():
+            if isinstance(config, AuditConfig) and config.logs is not None:
+                pointer = f"/processors/{name.replace('/', '~1')}/logs/exporter"
+                self._check_reference(config.logs.exporter, "exporters", pointer)
 
     def _check_destinations(self, components: Mapping[str, Any], pipelines: Iterable[PipelineSettings]) -> None:
         """Refuses destinations that an exporter behind the redaction does not have."""

@@ -13,13 +13,14 @@ from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider as SdkMeterProvider
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-from otelwarden.audit import AuditTrail, TrailStats
+from otelwarden.audit import AuditTrail, TrailLogsStats, TrailStats
 from otelwarden.compliance import Assessment, Assessor, Block, ReportFormat, Watch, render_report
 from otelwarden.core import Balance, ConfigError, Deadline, Decision, Fault, Runtime
 from otelwarden.failover import EndpointPool, EndpointStats, FailoverMetricExporter, Spool, SpoolStats
 from otelwarden.pipeline.handler import detach_handler
 from otelwarden.pipeline.reload import LimitsReload
 from otelwarden.pipeline.settings import Settings
+from otelwarden.pipeline.traillogs import TrailLogsPipeline
 from otelwarden.quota import DropNotices, LimitStatus, QuotaLimiter, Usage, UsageExport
 from otelwarden.redaction import LivePolicy
 from otelwarden.tenancy import TenantRegistry
@@ -47,6 +48,8 @@ class Stats:
     """What waits on disk, for each signal."""
     trails: tuple[TrailStats, ...]
     """State of each audit trail."""
+    trail_logs: tuple[TrailLogsStats, ...]
+    """What left each trail as log records, where that is configured."""
 
     @property
     def unaccounted(self) -> int:
@@ -65,6 +68,7 @@ class Parts:
     usage: list[UsageExport] = field(default_factory=list)
     notices: DropNotices | None = None
     trails: list[AuditTrail] = field(default_factory=list)
+    trail_logs: list[TrailLogsPipeline] = field(default_factory=list)
     pools: list[EndpointPool] = field(default_factory=list)
     spools: list[Spool] = field(default_factory=list)
     span_processor: SpanProcessor | None = None
@@ -117,6 +121,7 @@ class Warden:
             endpoints=tuple(endpoint for pool in parts.pools for endpoint in pool.stats()),
             spools=tuple(spool.stats() for spool in parts.spools),
             trails=tuple(trail.stats() for trail in parts.trails),
+            trail_logs=tuple(pipeline.stats() for pipeline in parts.trail_logs),
         )
 
     @property
@@ -188,6 +193,8 @@ class Warden:
             done = archive.force_flush(deadline.remaining_millis) is not False and done
         for trail in parts.trails:
             done = trail.flush(deadline) and done
+        for pipeline in parts.trail_logs:
+            done = pipeline.logs.flush(deadline) and done
         return done and not deadline.expired
 
     def shutdown(self, timeout: float = 30.0) -> None:
@@ -244,3 +251,5 @@ def stop(parts: Parts, deadline: Deadline) -> None:
         attempt(lambda: watch.stop(deadline.remaining))  # before the trail ends: what it finds belongs there
     for trail in parts.trails:
         attempt(lambda each=trail: each.close(deadline.remaining))  # type: ignore[misc]
+    for pipeline in parts.trail_logs:
+        attempt(lambda each=pipeline: each.logs.close(deadline.remaining))  # type: ignore[misc]

@@ -1,7 +1,7 @@
 """Proof of what was done: an append-only, signed trail of decisions, and its verification."""
 
 from otelwarden.audit.checkpoints import Checkpoint
-from otelwarden.audit.config import AuditConfig
+from otelwarden.audit.config import AuditConfig, TrailLogsConfig
 from otelwarden.audit.evidence import TrailEvidence
 from otelwarden.audit.keys import SigningKey, VerifyingKey
 from otelwarden.audit.listing import StreamEntry, list_streams
@@ -9,10 +9,12 @@ from otelwarden.audit.logs import AuditLogRecordExporter, AuditLogRecordProcesso
 from otelwarden.audit.metrics import AuditMetricReader
 from otelwarden.audit.proof import Proof, prove
 from otelwarden.audit.reading import last_records, read_records
+from otelwarden.audit.rotation import first_key
 from otelwarden.audit.spans import AuditSpanExporter, AuditSpanProcessor
 from otelwarden.audit.trail import AuditTrail, TrailStats
+from otelwarden.audit.traillogs import TrailLogs, TrailLogsStats
 from otelwarden.audit.verdicts import Status, StreamVerdict, Verdict, exit_code, render
-from otelwarden.audit.verification import verify
+from otelwarden.audit.verification import trail_bytes, verify
 from otelwarden.audit.witness_ledger import WitnessLedger
 from otelwarden.audit.witness_server import WitnessServer
 
@@ -31,16 +33,21 @@ __all__ = [
     "StreamEntry",
     "StreamVerdict",
     "TrailEvidence",
+    "TrailLogs",
+    "TrailLogsConfig",
+    "TrailLogsStats",
     "TrailStats",
     "Verdict",
     "VerifyingKey",
     "WitnessLedger",
     "WitnessServer",
     "exit_code",
+    "first_key",
     "last_records",
     "list_streams",
     "prove",
     "read_records",
     "render",
+    "trail_bytes",
     "verify",
 ]

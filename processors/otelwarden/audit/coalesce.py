@@ -25,7 +25,10 @@ class _Kind:
 
 
 class Window:
-    """Counts decisions by everything that says what they were: component, action, reason, tenant, signal, digest."""
+    """Counts decisions by everything that says what they were and who made them.
+
+    That is component, action, reason, tenant, signal, digest, target and actor.
+    """
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[Any, ...], _Kind] = {}
@@ -49,7 +52,7 @@ class Window:
         malformed = 0
         for event in events:
             try:
-                key = event[1:6] + event[9:11]
+                key = event[1:6] + event[9:]
                 kind = kinds.get(key)
                 if kind is None:
                     kinds[key] = _Kind(event)

@@ -9,6 +9,36 @@ from typing import Any, Final
 from otelwarden.core import ConfigError, Fault, OnError, parse_bytes, parse_duration, schema_faults
 
 _DURATIONS: Final = ("checkpoint_interval", "coalesce_window", "sync_timeout")
+_LEAST_BYTES: Final = 65_536  # the longest record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrailLogsConfig:
+    """How the records of the trail leave as log records.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    exporter: str
+    """Name of the exporter that they leave through."""
+    max_bytes: int = 16 << 20
+    """Bytes of records that may wait while the exporter is slow; more are lost as log records, and counted."""
+
+    def __post_init__(self) -> None:
+        if self.max_bytes < _LEAST_BYTES:
+            message = "max_bytes is out of range"
+            raise ConfigError(
+                [Fault(message=message, pointer="/max_bytes", given=self.max_bytes, allowed=f"at least {_LEAST_BYTES}")]
+            )
+
+    @classmethod
+    def from_mapping(cls, block: Mapping[str, Any]) -> TrailLogsConfig:
+        """The configuration that a block describes whose shape is good; raises as the constructor does."""
+        values = dict(block)
+        if "max_bytes" in values:
+            values["max_bytes"] = parse_bytes(values["max_bytes"])
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +67,8 @@ class AuditConfig:
     """Bytes after which a file of records is followed by the next; at least 4096."""
     on_error: OnError = "pass"
     """What becomes of telemetry while the trail cannot be written: `pass` or `drop`."""
+    logs: TrailLogsConfig | None = None
+    """How the records leave as log records too; None: they stay in the trail."""
 
     def __post_init__(self) -> None:
         faults = [
@@ -76,6 +108,11 @@ class AuditConfig:
         if "segment_bytes" in values:
             values["segment_bytes"] = parse_bytes(values["segment_bytes"])
         try:
+            if values.get("logs") is not None:
+                try:
+                    values["logs"] = TrailLogsConfig.from_mapping(values["logs"])
+                except ConfigError as error:
+                    raise ConfigError(fault.within("/logs") for fault in error.faults) from None
             return cls(**values)
         except ConfigError as error:
             raise ConfigError(fault.within(pointer, file=file) for fault in error.faults) from None

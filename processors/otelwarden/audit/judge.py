@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,12 +37,21 @@ class StreamJudge:
         path: its directory.
         chain: the known keys.
         outside: checkpoints of this stream that were kept elsewhere, whose signatures are good.
+        progress: told how many bytes of records were read, as they are.
     """
 
-    def __init__(self, path: Path, chain: KeyChain, outside: Sequence[Checkpoint] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        chain: KeyChain,
+        outside: Sequence[Checkpoint] = (),
+        *,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> None:
         self._path = path
         self._chain = chain
         self._outside = outside
+        self._progress = progress
         self._checkpoints: list[Checkpoint] = []
         self._retired: set[str] = set()  # keys that another one took the place of in this stream
         self._by_size: dict[int, list[tuple[Checkpoint, bool]]] = {}  # whether it comes from outside
@@ -150,6 +159,7 @@ class StreamJudge:
                 self._compare(size)
             self._tree.extend(leaves[done:])
             self._follow_tail(block, end)
+            self._progress(len(block.data))
         if reader.misnamed is not None:
             raise self._tampered(0, f"a file of records does not begin with the record it names ({reader.misnamed})")
 

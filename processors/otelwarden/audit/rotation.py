@@ -71,6 +71,30 @@ def rotate(directory: Path, *, old: SigningKey, new: SigningKey, time_ns: int) -
     return rotation
 
 
+def first_key(directory: Path, key: VerifyingKey) -> VerifyingKey:
+    """The key that a trail began with, found from a later one: as the statements lead to it that the later key signed.
+
+    Each is signed by the key that came after, so whoever trusts that one can trust its word about the one before.
+
+    Raises:
+        OSError: the statements cannot be read.
+    """
+    file = directory / PUBLIC_KEYS / ROTATIONS
+    for note in reversed(split_notes(file.read_bytes()).notes if file.exists() else ()):
+        try:
+            rotation = Rotation.parse(note.text)
+        except ValueError:
+            continue
+        if str(rotation.new) == str(key) and _is_signed(note, rotation):
+            key = rotation.old
+    return key
+
+
+def _is_signed(note: Note, rotation: Rotation) -> bool:
+    """Whether both keys signed a statement."""
+    return not any(signature_fault(note, {key.key_id: key}) for key in (rotation.old, rotation.new))
+
+
 class Term(NamedTuple):
     """How long a key was in office, nanoseconds since the Unix epoch."""
 
@@ -109,7 +133,7 @@ class KeyChain:
         old, new = rotation.old, rotation.new
         if str(self._keys.get(old.key_id)) != str(old):
             return
-        if signature_fault(note, {old.key_id: old}) or signature_fault(note, {new.key_id: new}):
+        if not _is_signed(note, rotation):
             return
         known = self._terms.get(new.key_id)
         if known is not None and known.since_ns is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,7 @@ class Settings:
     coalesce_window: float
     segment_bytes: int
     runtime: Runtime
+    listener: Callable[[bytes], object] | None
 
 
 class Session:
@@ -44,6 +45,7 @@ class Session:
         self._clock = settings.runtime.clock
         self._interval_ns = int(settings.checkpoint_interval * 1e9)
         self._accounts: dict[tuple[str, str | None, str], Balance] = {}
+        self._unheard: list[bytes] = []  # written for the listener, and not yet durable
         self.checkpoints = 0
         """Checkpoints written."""
         neighbours = sealed_neighbours(settings.directory)
@@ -62,7 +64,7 @@ class Session:
             "interval": str(self._interval_ns),
             "neighbours": neighbours,
         }
-        self._stream.append([self._own("open", "start", **more)])
+        self._append([self._own("open", "start", **more)])
         # Sealed before anything else is written: more than one record and no checkpoint means that somebody took it.
         self._seal("open", [])
 
@@ -102,14 +104,20 @@ class Session:
 
     def write(self, batch: Batch) -> None:
         """Writes what is in the batch; raises as `Stream.commit` does."""
-        self._stream.write(batch)
+        records = self._stream.write(batch)
+        if self._settings.listener is not None:
+            self._unheard.append(records)
 
     def commit(self, batch: Batch) -> None:
         """Writes the batch, durably; raises as `Stream.commit` does."""
-        self._stream.commit(batch)
+        records = self._stream.commit(batch)
+        heard, self._unheard = self._unheard, []
+        for each in (*heard, records):
+            self._tell(each)
 
     def undo(self) -> None:
         """Takes back what was written and not committed; raises StreamBroken when that cannot be done."""
+        self._unheard.clear()
         self._stream.undo()
 
     def seal(self) -> bytes:
@@ -127,7 +135,7 @@ class Session:
 
     def close(self) -> bytes:
         """The end of the stream: a record that says so, all accounts, and the last checkpoint; raises as `seal`."""
-        self._stream.append([self._own("close", "stop")])
+        self._append([self._own("close", "stop")])
         note = self._seal("close", self._append_accounts("close", self._balances()))
         self._stream.close()
         return note
@@ -142,7 +150,21 @@ class Session:
     def _append_accounts(self, reason: str, balances: dict[tuple[str, str | None, str], Balance]) -> list[bytes]:
         now = self._clock.time_ns()
         entries = self.encoder.accounts(now, reason, balances.values(), config=self._runtime.config_digest)
-        return self._stream.append(entries)
+        return self._append(entries)
+
+    def _append(self, entries: Iterable[Entry]) -> list[bytes]:
+        lines = self._stream.append(entries)
+        self._tell(b"".join(line + b"\n" for line in lines))
+        return lines
+
+    def _tell(self, records: bytes) -> None:
+        """Lets the listener hear of records that are durable now."""
+        if self._settings.listener is None or not records:
+            return
+        try:
+            self._settings.listener(records)
+        except Exception as error:
+            self._runtime.errors("audit").record("listener", error)
 
     def _seal(self, state: State, accounts: list[bytes]) -> bytes:
         checkpoint = Checkpoint(

@@ -150,21 +150,24 @@ class Stream:
             self._next_segment()
         return Batch(self._tree.copy(), self._previous)
 
-    def write(self, batch: Batch) -> None:
-        """Writes what is in the batch, and keeps the batch open; raises as `commit`."""
-        self._segment.write(batch.take())
+    def write(self, batch: Batch) -> bytes:
+        """Writes what is in the batch, which is answered, and keeps the batch open; raises as `commit`."""
+        records = batch.take()
+        self._segment.write(records)
+        return records
 
-    def commit(self, batch: Batch) -> None:
-        """Writes the batch and returns when it is on the disk.
+    def commit(self, batch: Batch) -> bytes:
+        """Writes the batch and returns what was left in it when all of it is on the disk.
 
         Raises:
             OSError: it is not; the stream is as it was when the batch was begun.
             StreamBroken: it is not, and the stream must be abandoned.
         """
-        self.write(batch)
+        records = self.write(batch)
         self._segment.sync()
         self._tree = batch.tree
         self._previous = batch.previous
+        return records
 
     def undo(self) -> None:
         """Takes back what was written and not committed.

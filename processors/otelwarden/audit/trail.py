@@ -72,6 +72,8 @@ class AuditTrail:
         sync_timeout: seconds that a rare decision may hold up whoever made it.
         max_pending: frequent decisions that may wait; more are lost, counted, and declared in the trail.
         segment_bytes: length at which a file of records is followed by the next.
+        listener: given records, as they are stored, when they are durable: a quick function, whose errors are counted.
+            `TrailLogs` makes log records of them.
         runtime: whose accounts are sealed; None for the one shared by all stages that are used by hand.
 
     Raises:
@@ -89,6 +91,7 @@ class AuditTrail:
         sync_timeout: float = 0.25,
         max_pending: int = 65_536,
         segment_bytes: int = 64 << 20,
+        listener: Callable[[bytes], object] | None = None,
         runtime: Runtime | None = None,
     ) -> None:
         AuditConfig(
@@ -111,6 +114,7 @@ class AuditTrail:
             coalesce_window=coalesce_window,
             segment_bytes=segment_bytes,
             runtime=self.runtime,
+            listener=listener,
         )
         self._sync_timeout = sync_timeout
         self._max_pending = max_pending
@@ -122,8 +126,17 @@ class AuditTrail:
         atexit.register(self._at_exit)
 
     @classmethod
-    def from_config(cls, config: AuditConfig, *, runtime: Runtime | None = None) -> AuditTrail:
-        """The trail that a configuration describes; raises as the constructor and `SigningKey.load` do."""
+    def from_config(
+        cls,
+        config: AuditConfig,
+        *,
+        listener: Callable[[bytes], object] | None = None,
+        runtime: Runtime | None = None,
+    ) -> AuditTrail:
+        """The trail that a configuration describes; raises as the constructor and `SigningKey.load` do.
+
+        The exporter that `config.logs` names is no part of it: whoever has that makes a `TrailLogs` the listener.
+        """
         return cls(
             config.path,
             key=SigningKey.load(config.key_file) if config.key_file else None,
@@ -133,6 +146,7 @@ class AuditTrail:
             sync_timeout=config.sync_timeout,
             max_pending=config.max_pending,
             segment_bytes=config.segment_bytes,
+            listener=listener,
             runtime=runtime,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from otelwarden.audit.checkpoints import ORIGIN, Checkpoint, is_torn, signature_fault, split_notes
 from otelwarden.audit.judge import StreamJudge
 from otelwarden.audit.keys import PUBLIC_KEYS, VerifyingKey, published_keys
-from otelwarden.audit.reading import stream_directories
+from otelwarden.audit.reading import segments, stream_directories
 from otelwarden.audit.rotation import KeyChain
 from otelwarden.audit.verdicts import Status, StreamVerdict, Verdict
 from otelwarden.core import ConfigError, Fault
@@ -41,6 +41,7 @@ def verify(
     *,
     public_key: VerifyingKey | Ed25519PublicKey | str | os.PathLike[str] | None = None,
     against: str | os.PathLike[str] | None = None,
+    progress: Callable[[int], object] = lambda _: None,
 ) -> Verdict:
     """Judges every stream of a trail. Nothing is written, and a trail that is being written may be judged.
 
@@ -49,6 +50,7 @@ def verify(
         public_key: the key that must have signed, or whose successors must: a key, a C2SP verifier key as text, or a
             file with that or with PEM. None: those in the trail's own `keys/`.
         against: a file of checkpoints kept outside, as a witness writes it. Only with it a rollback or a fork shows.
+        progress: told how many bytes of records have been read, some 1 MB at a time; `trail_bytes` says of how many.
 
     Raises:
         ConfigError: a path or the key cannot be read.
@@ -59,7 +61,7 @@ def verify(
         # The witness first: a checkpoint is given to it when it is on the disk already.
         outside = _read_outside(Path(against), chain.keys) if against is not None else None
         found = stream_directories(directory)
-        streams = _judge_all(found, chain, outside, whole=found != [directory])
+        streams = _judge_all(found, chain, outside, _summed(progress), whole=found != [directory])
     except OSError as error:
         file = os.fspath(error.filename or directory)
         raise ConfigError([Fault(file=file, message=f"cannot be read: {error.strerror}")]) from error
@@ -74,14 +76,36 @@ def verify(
     return Verdict(path=os.fspath(path), streams=tuple(streams), warnings=tuple(warnings))
 
 
+def trail_bytes(path: str | os.PathLike[str]) -> int:
+    """How much `verify` has to read of a trail: the bytes of its records; raises OSError."""
+    return sum(part.length for stream in stream_directories(Path(path)) for part in segments(stream))
+
+
+def _summed(progress: Callable[[int], object]) -> Callable[[int], object]:
+    """Of steps, the sum so far."""
+    done = 0
+
+    def step(length: int) -> None:
+        nonlocal done
+        done += length
+        progress(done)
+
+    return step
+
+
 def _judge_all(
-    directories: Iterable[Path], chain: KeyChain, outside: Outside | None, *, whole: bool
+    directories: Iterable[Path],
+    chain: KeyChain,
+    outside: Outside | None,
+    progress: Callable[[int], object],
+    *,
+    whole: bool,
 ) -> list[StreamVerdict]:
     known = outside or Outside({}, {}, 0)
     verdicts: dict[str, StreamVerdict] = {}
     openings: dict[str, bytes] = {}
     for directory in directories:
-        judge = StreamJudge(directory, chain, known.checkpoints.get(directory.name, ()))
+        judge = StreamJudge(directory, chain, known.checkpoints.get(directory.name, ()), progress=progress)
         verdicts[directory.name] = judge.judge()
         openings[directory.name] = judge.first_record
     for stream, checkpoints in known.checkpoints.items():

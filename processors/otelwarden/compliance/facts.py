@@ -26,6 +26,8 @@ class PolicyFacts:
     """Whether its list of allowed keys lets any key pass."""
     kept_of_cards: tuple[int, int] = (0, 0)
     """The most characters of a card number that any rule keeps, at its beginning and at its end."""
+    encrypts_by_person: bool = False
+    """Whether any rule encrypts with a key of the person whose data it is, so that destroying the key erases it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +88,34 @@ class Configuration:
         """The signals whose pipelines have no processor of this type."""
         return [signal for signal, pipeline in self.pipelines.items() if kind not in pipeline.processors]
 
-    def endpoints(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Pointer and options of each endpoint of each exporter in use."""
+    def exporters(self) -> Iterator[Component]:
+        """The exporters that pipelines use, and those that archives and copies of the audit trail leave through."""
+        seen = set()
         for component in self.used("failover"):
+            seen.add(component.id)
+            yield component
+        for kind in ("redaction", "audit"):
+            for component in self.used(kind):
+                for name in _beside(component.options):
+                    if name not in seen:
+                        seen.add(name)
+                        pointer = json_pointer(["exporters", name])
+                        yield Component(name, pointer, self.components[name], component.signals)
+
+    def endpoints(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Pointer and options of each endpoint of each exporter through which anything leaves."""
+        for component in self.exporters():
             for index, endpoint in enumerate(component.options["endpoints"]):
                 yield f"{component.pointer}/endpoints/{index}", endpoint
+
+
+def _beside(options: Mapping[str, Any]) -> Iterator[str]:
+    """The exporters that a processor itself sends through."""
+    for archive in options.get("archives", {}).values():
+        if archive["exporter"]:
+            yield archive["exporter"]
+    if options.get("logs"):
+        yield options["logs"]["exporter"]
 
 
 class Hit(NamedTuple):
@@ -144,6 +169,8 @@ class Snapshot:
     """Component -> errors caught."""
     endpoints: Mapping[str, str] = field(default_factory=dict)
     """URL -> state: `healthy`, `degraded`, `unhealthy` or `unknown`."""
+    stores: Mapping[str, bool] = field(default_factory=dict)
+    """Id of a quota component -> whether the store of what was used answers."""
     free_bytes: Mapping[str, int] = field(default_factory=dict)
     """What is kept on disk, `audit` for instance -> bytes free there."""
     sample: SampleFacts = field(default_factory=SampleFacts)

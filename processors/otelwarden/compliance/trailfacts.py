@@ -13,6 +13,7 @@ _MAX_KINDS: Final = 65_536
 
 _SCANNED_AT_ONCE: Final = 4096
 
+_REPLACEMENTS: Final = frozenset({("audit", "rotate"), ("redaction", "key_rotated")})
 _REPAIRED: Final = frozenset({"failback", "endpoint_healthy"})
 
 
@@ -31,6 +32,8 @@ class TrailFacts:
     """Digest of the one that was in force last."""
     decisions: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Component and action -> how many items, or places in items."""
+    keys_replaced: Mapping[str, int] = field(default_factory=dict)
+    """Component -> when its key was last replaced, nanoseconds since the Unix epoch."""
     exports: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Signal and what became of it (`delivered`, `failed`, `handed_on`) -> items."""
     incomplete: int = 0
@@ -66,6 +69,7 @@ class _Pass:
     def __init__(self, scanner: SensitiveScanner | None) -> None:
         self._scanner = scanner
         self._digests: dict[str, int] = {}
+        self._replaced: dict[str, int] = {}
         self._latest = (0, "")
         self._texts: dict[str, int] = {}
         self._entities: set[str] = set()
@@ -115,6 +119,7 @@ class _Pass:
             configurations=self._digests,
             latest_configuration=self._latest[1],
             decisions=decisions,
+            keys_replaced=self._replaced,
             exports=exports,
             incomplete=self._incomplete,
             first_incomplete=self._first_incomplete,
@@ -147,6 +152,8 @@ class _Pass:
         for texts, (count, first_ns, _) in kinds.items():
             _, _, component, action, _, reason, _, signal, _, config = texts
             decisions[component, action] = decisions.get((component, action), 0) + count
+            if (component, action) in _REPLACEMENTS:  # each names another key, so the first of a kind is the only one
+                self._replaced[component] = max(first_ns, self._replaced.get(component, 0))
             if component == "audit" and action == "export":
                 exports[signal, reason] = exports.get((signal, reason), 0) + count
             # The commands that people run write into the trail too, without any configuration of theirs being in force.

@@ -9,6 +9,8 @@ from otelwarden.quota.meters import BudgetLimit, LimitStatus, Meter, MeterKey, R
 from otelwarden.quota.metrics import QuotaMetricReader
 from otelwarden.quota.notice import DropNotices
 from otelwarden.quota.reader import read_usage
+from otelwarden.quota.reserveconfig import ReserveConfig
+from otelwarden.quota.reservespans import ErrorReserveSpanProcessor
 from otelwarden.quota.sampler import QuotaSampler
 from otelwarden.quota.series import SeriesLimiter, SeriesUsage
 from otelwarden.quota.spans import QuotaSpanProcessor
@@ -24,6 +26,7 @@ __all__ = [
     "BudgetLimit",
     "Budgets",
     "DropNotices",
+    "ErrorReserveSpanProcessor",
     "LimitStatus",
     "MemoryStore",
     "Meter",
@@ -36,6 +39,7 @@ __all__ = [
     "QuotaSampler",
     "QuotaSpanProcessor",
     "RateLimit",
+    "ReserveConfig",
     "SeriesLimiter",
     "SeriesUsage",
     "SignalLimits",

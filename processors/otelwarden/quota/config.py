@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from otelwarden.core import ConfigError, Fault, parse_duration, schema_faults
 from otelwarden.quota.limits import SignalLimits, TenantLimits
+from otelwarden.quota.reserveconfig import ReserveConfig
 from otelwarden.quota.storeconfig import StoreConfig
 from otelwarden.quota.usageconfig import UsageConfig
 
@@ -45,6 +46,8 @@ class QuotaConfig:
     least 1; None for no such records."""
     store: StoreConfig = field(default_factory=StoreConfig)
     """Where it is kept what was used."""
+    reserve: ReserveConfig | None = None
+    """What is set aside for traces with errors that are over a rate; None for nothing."""
     usage: UsageConfig | None = None
     """How usage is exported for billing; None for not at all."""
 
@@ -112,7 +115,7 @@ class QuotaConfig:
         """
         settings = {} if settings is None else settings
         faults: list[Fault] = []
-        default, plans, store, usage = TenantLimits(), {}, StoreConfig(), None
+        default, plans, store, usage, reserve = TenantLimits(), {}, StoreConfig(), None, None
         rest: dict[str, Any] = {}
         if isinstance(settings, Mapping):
             rest = {key: settings[key] for key in _PLAIN if key in settings}
@@ -125,6 +128,7 @@ class QuotaConfig:
                 plans[name] = read or default
             store = _read(StoreConfig.from_mapping, settings.get("store"), "/store", faults) or store
             usage = _read(UsageConfig.from_mapping, settings.get("usage"), "/usage", faults)
+            reserve = _read(ReserveConfig.from_mapping, settings.get("reserve"), "/reserve", faults)
             if settings.get("notice_period") is not None:
                 rest["notice_period"] = _notice_period(settings["notice_period"], faults)
         found = {fault.pointer for fault in faults}
@@ -132,7 +136,7 @@ class QuotaConfig:
         faults += [fault for fault in schema_faults(settings, "quota") if fault.pointer not in found]
         if faults:
             raise ConfigError(faults)
-        return cls(default=default, plans=plans, store=store, usage=usage, **rest)
+        return cls(default=default, plans=plans, store=store, usage=usage, reserve=reserve, **rest)
 
 
 def _read(read: Any, given: Any, pointer: str, faults: list[Fault]) -> Any:

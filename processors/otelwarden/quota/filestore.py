@@ -64,6 +64,11 @@ class FileStore:
             self._file.close()
         self._file = None
 
+    @property
+    def down(self) -> bool:
+        """Whether the file could not be had a moment ago."""
+        return self.clock.monotonic_ns() < self._down_until
+
     def meter(self, key: MeterKey, limit: Limit, /) -> Meter:
         """The meter of one limit."""
         made = FileMeter(self, key, limit, clock=self.clock, fallback=self._fallback)

@@ -26,14 +26,15 @@ from otelwarden.core import (
     threshold_of,
 )
 from otelwarden.quota.admission import Admission
-from otelwarden.quota.config import QuotaConfig
+from otelwarden.quota.config import DEFAULT_MIN_DEBT, QuotaConfig
 from otelwarden.quota.gate import MeterGate
+from otelwarden.quota.gcra import NO_KEY, GcraMeter
 from otelwarden.quota.headroom import headroom
 from otelwarden.quota.limits import ALL, MetricLimits, SignalLimits, TenantLimits
-from otelwarden.quota.meters import BUDGET, CLOSED, LimitStatus, MeterKey
+from otelwarden.quota.meters import BUDGET, CLOSED, LimitStatus, MeterKey, RateLimit
 from otelwarden.quota.places import Place, Places, Terms
 from otelwarden.quota.series import SeriesLimiter
-from otelwarden.quota.store import MemoryStore, Store
+from otelwarden.quota.store import MemoryStore, Reachable, Store
 
 MAX_TENANTS: Final = 16_384
 """Tenants with meters of their own, for each signal."""
@@ -112,6 +113,8 @@ class QuotaLimiter:
         self.config = config
         self._directory = directory or _NoDirectory()
         self._store = store or MemoryStore(clock=clock)
+        self.clock = clock
+        """Of everything that is decided in this process."""
         self._monotonic_ns = clock.monotonic_ns
         self._runtime = runtime or default_runtime()
         self._errors = self._runtime.errors("quota")
@@ -119,6 +122,11 @@ class QuotaLimiter:
         self._places: Mapping[Signal, dict[str, Place]] = self._all.by_signal
         self.series = SeriesLimiter(self.cardinality_of, lambda: self._directory.generation)
         run_in_child_after_fork(self._restart_after_fork)
+
+    @property
+    def store_answers(self) -> bool:
+        """Whether what was used is counted in the store; where it is out of reach limits are this process's alone."""
+        return not (isinstance(self._store, Reachable) and self._store.down)
 
     # --- decisions
 
@@ -197,6 +205,37 @@ class QuotaLimiter:
             budget.refuse_ahead()
             place.gate.tell(budget)
         return Beginning(reason, threshold, admission.lost)
+
+    def _reserve(self, tenant: str) -> GcraMeter | None:
+        """What is set aside for the tenant's traces with errors; None without a rate."""
+        place = self._place(tenant, TRACES)
+        limit = headroom(place, None).limit
+        if limit is None or self.config.reserve is None:
+            return None
+        share = self.config.reserve.share
+        wanted = RateLimit(limit.rate * share, max(1, int(limit.burst * share)), DEFAULT_MIN_DEBT)
+        reserve = place.reserve
+        if reserve is None:
+            place.reserve = reserve = GcraMeter(NO_KEY, wanted, clock=self.clock)
+        elif reserve.limit != wanted:
+            reserve.change(wanted)
+        return reserve
+
+    def has_reserve(self, tenant: str) -> bool:
+        """Whether the tenant's reserve could keep a trace now."""
+        reserve = self._reserve(tenant)
+        return reserve is not None and (reserve.level() or 0) >= 1
+
+    def take_reserve(self, tenant: str, spans: int) -> bool:
+        """Takes the spans of a trace of the tenant's reserve, if it is not used up; the last trace may overdraw it.
+
+        They are not charged: that is done, as ever, when they pass. New traces are left with the rest of the rate.
+        """
+        reserve = self._reserve(tenant)
+        if reserve is None or (reserve.level() or 0) < 1 or reserve.take(spans, True) is not None:
+            return False
+        self.admission_of(tenant).unbidden.add(spans)
+        return True
 
     # --- limits and what is left of them
 

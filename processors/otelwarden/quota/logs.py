@@ -29,7 +29,8 @@ class QuotaLogRecordProcessor(LogStageProcessor):
     """Drops log records over their tenant's limits, and those of traces that `QuotaSampler` dropped.
 
     The latter are dropped for the reason `trace_dropped`, uncharged, unless `logs_follow_traces` is off. Records
-    outside of any trace, or of traces that another sampler dropped, are judged by their own limit alone.
+    outside of any trace, of traces that another sampler dropped, or of those that wait in the reserve for errors, are
+    judged by their own limit alone.
 
     Args:
         next_processor: gets the records within the limits.
@@ -69,7 +70,7 @@ class QuotaLogRecordProcessor(LogStageProcessor):
         context = record.log_record.context
         if self._follow and context is not None:
             verdict = verdict_of(get_current_span(context).get_span_context().trace_state)
-            if verdict is not None and verdict.reason in OVER_LIMIT:
+            if verdict is not None and verdict.held is None and verdict.reason in OVER_LIMIT:
                 return TRACE_DROPPED
         refusal = self._take(state.tenant, LOGS, record)
         if refusal is None:

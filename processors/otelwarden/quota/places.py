@@ -60,10 +60,11 @@ def limits_by_key(
 class Place:
     """The gate of one tenant and signal, the terms it was made by, and what the sampler knows."""
 
-    __slots__ = ("admission", "counts_bytes", "gate", "generation", "take", "terms")
+    __slots__ = ("admission", "counts_bytes", "gate", "generation", "reserve", "take", "terms")
 
     def __init__(self, gate: GcraMeter | MeterGate, terms: Terms, generation: int) -> None:
         self.admission: Admission | None = None
+        self.reserve: GcraMeter | None = None
         self.renew(gate, terms, generation)
 
     def renew(self, gate: GcraMeter | MeterGate, terms: Terms, generation: int) -> None:
@@ -103,13 +104,16 @@ class Place:
     def close_if_idle(self, now_ns: int) -> bool:
         """Closes the gate if forgetting it would lose nothing; whether it is closed."""
         known = self.admission
-        return (known is None or known.is_full(now_ns, self.own_limit())) and self.gate.close_if_idle()
+        full = known is None or known.is_full(now_ns, self.own_limit())
+        return full and (self.reserve is None or self.reserve.idle()) and self.gate.close_if_idle()
 
     def restart_after_fork(self) -> None:
         """Makes gate and admission usable in a forked child."""
         self.gate.restart_after_fork()
         if self.admission is not None:
             self.admission.restart_after_fork()
+        if self.reserve is not None:
+            self.reserve.restart_after_fork()
 
 
 class _Together:

@@ -19,13 +19,16 @@ from otelwarden.core import (
     Runtime,
     TenantResolver,
     default_runtime,
-    get_tenant,
+    names_another,
+    parent_state,
     probability_of,
     randomness_of,
     threshold_of,
     with_threshold,
 )
 from otelwarden.quota.limiter import QuotaLimiter
+from otelwarden.quota.meters import RATE
+from otelwarden.quota.reserve import HeldTrace
 from otelwarden.quota.verdict import OVER_LIMIT, DecidedTraceState, Verdict, verdict_of
 
 NOT_SAMPLED: Final = "not_sampled"
@@ -72,6 +75,7 @@ class QuotaSampler(Sampler):
         self._account = self._runtime.ledger("sampler", TRACES).account
         self._errors = self._runtime.errors("sampler")
         self._observe = limiter.config.overflow == "observe"
+        self._may_wait = limiter.config.reserve is not None and not self._observe
 
     def should_sample(
         self,
@@ -111,27 +115,28 @@ class QuotaSampler(Sampler):
         attributes: Attributes,
         links: Sequence[Link] | None,
     ) -> SamplingResult:
-        tenant, named = self._tenant(context, attributes), get_tenant(context)
+        tenant = self._tenant(context, attributes)
         share: float | None = 1.0
         state: TraceState | None = None
         if self._root is not ALWAYS_ON:
             first = self._root.should_sample(context, trace_id, name, kind, attributes, links)
             attributes, state = first.attributes, first.trace_state
             if first.decision is not Decision.RECORD_AND_SAMPLE:
-                decided = DecidedTraceState.of(state, Verdict(tenant, named, None, None, NOT_SAMPLED))
+                decided = DecidedTraceState.of(state, Verdict.of(context, tenant, reason=NOT_SAMPLED))
                 self._settle(tenant, NOT_SAMPLED if first.decision is Decision.DROP else None)
                 return SamplingResult(first.decision, attributes, decided)
             share = probability_of(state)
         begun = self._limiter.begin_trace(tenant, randomness_of(trace_id, state), share or 1.0)
-        verdict = Verdict(tenant, named, begun.spans, begun.ended, begun.reason)
+        waits = begun.reason == RATE and self._may_wait and self._limiter.has_reserve(tenant)
+        held = HeldTrace(tenant) if waits else None
+        verdict = Verdict.of(context, tenant, begun.spans, begun.ended, begun.reason, held)
+        begun.spans.tick()
+        self._settle(tenant, None if waits else begun.reason, trace_id)
         if begun.reason is None or self._observe:
             threshold = 0 if self._observe else begun.threshold
-            result = _kept(attributes, _kept_state(state, share, threshold, verdict))
-        else:
-            result = _dropped(DecidedTraceState.of(with_threshold(state, None), verdict))
-        begun.spans.tick()
-        self._settle(tenant, verdict.reason, trace_id)
-        return result
+            return _kept(attributes, _kept_state(state, share, threshold, verdict))
+        decided = DecidedTraceState.of(with_threshold(state, None), verdict)
+        return _recorded(attributes, decided) if waits else _dropped(decided)
 
     def _remote_child(
         self, context: Context, parent: SpanContext, trace_id: int, attributes: Attributes
@@ -139,7 +144,7 @@ class QuotaSampler(Sampler):
         tenant = self._tenant(context, attributes)
         sampled = parent.trace_flags.sampled
         offered = self._limiter.admission_of(tenant).unbidden if sampled else None
-        verdict = Verdict(tenant, get_tenant(context), offered, None, None if sampled else NOT_SAMPLED)
+        verdict = Verdict.of(context, tenant, offered, reason=None if sampled else NOT_SAMPLED)
         state = DecidedTraceState.of(parent.trace_state, verdict)
         if offered is not None:
             offered.tick()
@@ -149,22 +154,34 @@ class QuotaSampler(Sampler):
     def _local_child(
         self, context: Context, parent: SpanContext, trace_id: int, attributes: Attributes
     ) -> SamplingResult:
-        verdict = verdict_of(parent.trace_state)
+        state = parent.trace_state
+        verdict = verdict_of(state)
         sampled = parent.trace_flags.sampled
-        reason = None if sampled else NOT_SAMPLED
-        offered = None
-        if verdict is not None and get_tenant(context) == verdict.named:
-            tenant, offered = verdict.tenant, verdict.offered
+        tenant = self._tenant_of_child(context, verdict, attributes)
+        if verdict is not None and tenant == verdict.tenant:
+            offered = verdict.offered
+        elif sampled:
+            offered = self._limiter.admission_of(tenant).unbidden
         else:
-            tenant = self._tenant(context, attributes)
-            if sampled:
-                offered = self._limiter.admission_of(tenant).unbidden
-        if verdict is not None:
-            reason = verdict.reason
+            offered = None
+            if verdict is not None:  # as this span has no state by which its own children would find their tenant
+                state = DecidedTraceState.of(state, verdict.about(context, tenant))
         if offered is not None:
             offered.tick()
-        self._settle(tenant, reason, trace_id)
-        return _kept(attributes, parent.trace_state) if sampled else _dropped(parent.trace_state)
+        waits = verdict is not None and verdict.held is not None and verdict.held.kept is not False
+        reason = verdict.reason if verdict is not None else None if sampled else NOT_SAMPLED
+        self._settle(tenant, None if waits else reason, trace_id)
+        if waits:
+            return _recorded(attributes, state)
+        return _kept(attributes, state) if sampled else _dropped(state)
+
+    def _tenant_of_child(self, context: Context, verdict: Verdict | None, attributes: Attributes) -> str:
+        """The tenant of a span with a parent in this process: the parent's, unless the context names another."""
+        # A parent that is not recorded has no state; what was named where the trace began is known.
+        known = parent_state(context) or verdict
+        if known is not None and not names_another(known, context):
+            return known.tenant
+        return self._tenant(context, attributes)
 
     def _tenant(self, context: Context, attributes: Attributes) -> str:
         return self._resolver.resolve(context, self._resource, attributes or {}).tenant
@@ -185,6 +202,10 @@ class QuotaSampler(Sampler):
 
 def _kept(attributes: Attributes, state: TraceState | None) -> SamplingResult:
     return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, state)
+
+
+def _recorded(attributes: Attributes, state: TraceState | None) -> SamplingResult:
+    return SamplingResult(Decision.RECORD_ONLY, attributes, state)
 
 
 def _dropped(state: TraceState | None) -> SamplingResult:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import SpanContext
 
 from otelwarden.core import (
+    TRACE_ID,
+    TRACE_STATE,
     TRACES,
     Drop,
     ItemState,
     OnError,
     Runtime,
     SpanStageProcessor,
-    SpanState,
     TenantResolver,
     copy_span,
     probability_of,
+    span_context_of,
     with_threshold,
 )
 from otelwarden.quota.limiter import QuotaLimiter
 from otelwarden.quota.meters import BUDGET, RATE, SIZE, STORE_DOWN
 from otelwarden.quota.recent import RecentTraces
-from otelwarden.quota.verdict import verdict_of
+from otelwarden.quota.verdict import DecidedTraceState
 
 DROPS: Final = {reason: Drop(reason) for reason in (RATE, BUDGET, SIZE, STORE_DOWN)}
 TRACE_CUT: Final = Drop("trace_cut")
@@ -68,21 +70,24 @@ class QuotaSpanProcessor(SpanStageProcessor):
         self._take = limiter.charge
         self._observe = limiter.config.overflow == "observe"
         self._passed = RecentTraces()
+        self._last_passed = 0
         self._cut = RecentTraces()
 
     def _charge(self, span: ReadableSpan, state: ItemState) -> ReadableSpan | Drop:
-        if isinstance(state, SpanState) and not state.sampled:
+        if not state.sampled:
             return span
-        context: SpanContext = span.context
-        trace_id = context.trace_id
-        verdict = verdict_of(context.trace_state)
+        context: Any = span_context_of(span)
+        trace_id, trace_state = context[TRACE_ID], context[TRACE_STATE]
+        verdict = trace_state.verdict if type(trace_state) is DecidedTraceState else None
         if verdict is not None and span.parent is None and verdict.ended is not None:
             verdict.ended.tick()
         if verdict is not None and verdict.reason is not None:
             return span  # observed only: the sampler has said that it would have dropped the trace
         refusal = self._take(state.tenant, TRACES, span, verdict is not None)
         if refusal is None:
-            self._passed.add(trace_id)
+            if trace_id != self._last_passed:  # the spans of a trace tend to end one after the other
+                self._last_passed = trace_id
+                self._passed.add(trace_id)
             return self._without_threshold(span, context) if self._cut.any and trace_id in self._cut else span
         if self._observe:
             self._stage.runtime.emit(

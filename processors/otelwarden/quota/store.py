@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Final, Protocol, TypeAlias, cast, runtime_checkable
 
 from otelwarden.core import SYSTEM_CLOCK, Clock, ConfigError, Fault, Runtime
 from otelwarden.quota.budget import BudgetMeter
@@ -29,6 +29,16 @@ class Store(Protocol):
         Args:
             timeout: seconds.
         """
+        ...
+
+
+@runtime_checkable
+class Reachable(Protocol):
+    """A store that may be out of reach; limits are then those of this process alone."""
+
+    @property
+    def down(self) -> bool:
+        """Whether it cannot be asked at the moment."""
         ...
 
 

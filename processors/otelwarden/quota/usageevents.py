@@ -24,7 +24,8 @@ UsageEvent: TypeAlias = dict[str, Any]
 
 _QUOTA: Final = "quota"
 _SAMPLER: Final = "sampler"
-COMPONENTS: Final = (_QUOTA, _SAMPLER)
+_RESERVE: Final = "reserve"
+COMPONENTS: Final = (_QUOTA, _SAMPLER, _RESERVE)
 """Whose accounts say what was used."""
 
 

@@ -29,7 +29,9 @@ class _Work:
     """A policy at work on baggage."""
 
     def __init__(self, policy: RedactionPolicy, runtime: Runtime, options: RedactionOptions) -> None:
-        self._redactor = Redactor(policy, max_value_length=options.max_value_length, keys=options.keys)
+        self._redactor = Redactor(
+            policy, max_value_length=options.max_value_length, oversize=options.oversize, keys=options.keys
+        )
         self._evidence = Evidence(runtime)
 
     def __call__(self, entries: Mapping[str, Any]) -> Mapping[str, Any]:

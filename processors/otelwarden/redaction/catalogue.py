@@ -25,14 +25,22 @@ Sample: TypeAlias = str | Mapping[str, str]
 """A text, or one field as `{key: value}`."""
 
 CONTEXT_DISTANCE: Final = 40
-_NAME: Final = r"[\w.\- ]{0,48}"
-_CLOSED: Final = r"[\\\"'`\])]{0,5}[ \t]{0,8}"
-_SIGN: Final = r"(?:[:?.|+]{0,3}=>?|:|->|,|>)"
-_OPENED: Final = r"[ \t]{0,8}(?:[A-Za-z]{1,10}\s{0,2}=\s{0,2})?[\\\"'`(\[{]{0,5}(?:(?i:bearer|basic|token)[ =])?"
-"""Between a name and the value it is given: `: `, `=`, ` := "`, ` string = "`, `", "`, `>`, `: String = '`."""
+_NAME: Final = r"[\w.\- ]*"
+_CLOSED: Final = r"[\\\"'`\])]*[ \t]*"
+_SIGN: Final = r"(?:[:?.|+]*=>?|:|->|,|>)"
+_OPENED: Final = r"[ \t]*(?:[A-Za-z]+\s{0,2}=\s{0,2})?[\\\"'`(\[{]*(?:(?i:bearer|basic|token)[ =])?"
+"""Between a name and the value it is given: `: `, `=`, ` := "`, ` string = "`, `", "`, `>`, `: String = '`. Unbounded,
+as an automaton that counts has a state for each count."""
 
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NO_WORD: Final = re.compile(r"[^a-z0-9]+")
+
+TRIGGERS: Final[Mapping[str, str]] = {
+    "at_sign": "@",
+    "secret_word": r"(?i)passw|passphr|pwd|secret|token|credent|[a-z0-9_\-. ]key|\bx-[a-z0-9\-]*signature"
+    r"|\bpass\s{0,3}=|sid=|session_?id=|session=|\.aspnetcore\.|_logged_in_",
+}
+"""What many gates have in them, by the name that a detector gives it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,9 @@ class Detector:
     """The form; the first group, or else the whole match, is the hit. None: known by its key alone."""
     gate: str | None = None
     """A looser pattern that occurs wherever `pattern` does; None for `pattern` itself, or the context words."""
+    trigger: str | None = None
+    """A pattern that occurs wherever the gate does, and that other detectors share: the gate is looked for only where
+    one of all their triggers is."""
     validator: str | None = None
     """Name of the validator that a candidate must pass."""
     min_entropy: float = 0.0
@@ -84,8 +95,10 @@ class Detector:
     def from_mapping(cls, document: Mapping[str, Any], *, catalogued: bool = False) -> Detector:
         """The detector that a file describes, whose schema has been checked."""
         fields = dict(document)
+        if "trigger" in fields:
+            fields["trigger"] = TRIGGERS[fields["trigger"]]
         if "assigned" in fields:
-            fields.update(_assignment(**fields.pop("assigned")))
+            fields = _assignment(**fields.pop("assigned")) | fields
         context: Mapping[str, Any] = fields.pop("context", {})
         keys: Mapping[str, str] = fields.pop("keys", {})
         for name in ("examples", "near_misses"):
@@ -111,6 +124,7 @@ class Detector:
             low=None,
             pattern=pattern,
             gate=self.low.get("gate", self.gate if pattern == self.pattern else None),
+            trigger=self.trigger if pattern == self.pattern else None,
             validator=self.low.get("validator", self.validator),
             key_pattern=None,
             key_value=None,
@@ -135,12 +149,10 @@ class Detector:
         return self.word_pattern or self.pattern
 
 
-def _assignment(name: str, value: str) -> dict[str, str]:
-    """Pattern and gate of a value that is given to a name: in code, configuration, a shell, JSON, YAML or XML."""
-    return {
-        "pattern": f"(?i:{name}){_NAME}{_CLOSED}{_SIGN}{_OPENED}({value})",
-        "gate": f"(?i:{name})",
-    }
+def _assignment(name: str, value: str, *, within_words: bool = False) -> dict[str, str]:
+    """Pattern, gate and trigger of a value given to a name: in code, configuration, a shell, JSON, YAML or XML."""
+    start = f"(?i:{name})" if within_words else f"(?i:(?:\\b|_)(?:{name}))"
+    return {"pattern": f"{start}{_NAME}{_CLOSED}{_SIGN}{_OPENED}({value})", "gate": start, "trigger": start}
 
 
 def pattern_of_words(words: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from otelwarden.redaction.actions import NO_KEYS, Keys
 from otelwarden.redaction.archives import FileArchive, ItemArchive, archives_fault
 from otelwarden.redaction.catalogue import Confidence
 from otelwarden.redaction.classification import ClassificationConfig
+from otelwarden.redaction.document import Oversize
 from otelwarden.redaction.keyring import FileKeyRing, FixedKeyRing
 from otelwarden.redaction.live import LivePolicy
 from otelwarden.redaction.policy import BUILT_IN, DEFAULT_POLICIES, RedactionPolicy
@@ -72,7 +73,9 @@ class RedactionConfig:
     on_error: OnError = "drop"
     """What becomes of an item that redaction failed on: `drop` fails closed, `pass` lets it out unredacted."""
     max_value_length: int = MAX_VALUE_LENGTH
-    """Characters of the longest value that is scanned; an item with a longer one is dropped, whatever `on_error`."""
+    """Characters of the longest value that is scanned at once."""
+    oversize: Oversize = "drop"
+    """What becomes of an item with a longer value: it is dropped, whatever `on_error`, or it is scanned in windows."""
     key_file: str | None = None
     """File with the keys of actions that need some."""
     key_env: str | None = None
@@ -96,7 +99,8 @@ class RedactionConfig:
     def _faults(self) -> Iterator[Fault]:
         if not self.policies:
             yield Fault(pointer="/policies", message="no policy is named")
-        for name, allowed in (("on_error", ("drop", "pass")), ("confidence", ("high", "low"))):
+        choices = {"on_error": ("drop", "pass"), "confidence": ("high", "low"), "oversize": ("drop", "scan")}
+        for name, allowed in choices.items():
             if (given := getattr(self, name)) not in allowed:
                 message = "not one of the allowed values"
                 yield Fault(pointer=f"/{name}", message=message, given=given, allowed=", ".join(allowed))
@@ -219,6 +223,7 @@ class RedactionConfig:
                 archives[name] = FileArchive(archive.path, max_bytes=archive.max_bytes, keys=own)
         return RedactionOptions(
             max_value_length=self.max_value_length,
+            oversize=self.oversize,
             keys=keys,
             archives=archives,
             evidence_attribute=self.evidence_attribute,

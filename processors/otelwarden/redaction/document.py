@@ -7,7 +7,7 @@ meanwhile cannot make it put a text back in another place.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from otelwarden.redaction.actions import DELETED
 from otelwarden.redaction.keys import KeyFacts, KeyTable
@@ -18,6 +18,9 @@ MAX_DEPTH: Final = 64
 
 MAX_TEXTS: Final = 65_536
 """Texts in one item. A list of ten references to a list of ten, ten deep, has more than any memory holds."""
+
+Oversize: TypeAlias = Literal["drop", "scan"]
+"""What becomes of an item with a text that is too long for one scan: it is dropped, or the text is scanned in parts."""
 
 _KEPT: Final = -1
 _MAX_EXACT: Final = float(1 << 63)
@@ -173,19 +176,40 @@ class Document:
 
     Args:
         keys: what is known about keys.
-        max_value_length: characters of the longest text that is taken.
+        max_value_length: characters of the longest text that is scanned at once.
+        oversize: what becomes of longer ones.
         ruled_places: places without a key, `span.name` and the like, of which something is known as of a key.
     """
 
-    __slots__ = ("_keys", "_max_length", "_ruled_places", "keyed", "kinds", "names", "paths", "texts")
+    __slots__ = (
+        "_keys",
+        "_max_length",
+        "_oversize",
+        "_ruled_places",
+        "keyed",
+        "kinds",
+        "long",
+        "names",
+        "paths",
+        "texts",
+    )
 
-    def __init__(self, keys: KeyTable, max_value_length: int, ruled_places: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        keys: KeyTable,
+        max_value_length: int,
+        ruled_places: frozenset[str] = frozenset(),
+        oversize: Oversize = "drop",
+    ) -> None:
         self._keys = keys
+        self._oversize = oversize
         self._max_length = max_value_length
         self._ruled_places = ruled_places
         self.texts: list[str] = []
         self.paths: list[str] = []
         """The key each text stands under; keys within structured values are joined by dots."""
+        self.long: list[int] = []
+        """Texts that are too long for one scan."""
         self.keyed: list[tuple[int, KeyFacts]] = []
         """Texts whose key tells something."""
         self.kinds: dict[int, ValueType] = {}
@@ -201,7 +225,9 @@ class Document:
         """
         number = len(self.texts)
         if len(text) > self._max_length:
-            raise Unscannable("value_too_long")
+            if self._oversize == "drop":
+                raise Unscannable("value_too_long")
+            self.long.append(number)
         if number >= MAX_TEXTS:
             raise Unscannable("too_many_values")
         self.texts.append(text)
@@ -221,15 +247,12 @@ class Document:
         """Takes the attributes of an item or of a part of it."""
         if self._keys.plain.issuperset(mapping):
             values = list(mapping.values())
-            if all(type(value) is str for value in values):
-                return self.flat_fields(mapping, values)
+            if all(type(value) is str and len(value) <= self._max_length for value in values):
+                return self._flat_fields(mapping, values)
         return self._fields(mapping, "", (), 0)
 
-    def flat_fields(self, mapping: Mapping[str, str], values: Sequence[str]) -> FlatFields:
-        """Takes a mapping that is known to have plain keys and these values, which are texts."""
+    def _flat_fields(self, mapping: Mapping[str, str], values: Sequence[str]) -> FlatFields:
         first, keys = len(self.texts), list(mapping)
-        if values and max(map(len, values)) > self._max_length:
-            raise Unscannable("value_too_long")
         if first + len(values) > MAX_TEXTS:
             raise Unscannable("too_many_values")
         self.texts += values

@@ -16,14 +16,21 @@ from typing import Final
 
 from typing_extensions import Self
 
+from otelwarden.redaction.patterns import compile_pattern, find_by
+
 MAX_LAYERS: Final = 3
 """How often a text is decoded: a URL in a query string within a query string has `%252540` for an `@`."""
 
 _BASE64: Final = "(?:ey[IJ]|eyAi|ew[o0k][gJKi]|W3s[iK]|Wy[IJ]|LS0tLS1CRUdJTi)"
 """How base64 begins of `{"`, `{ "`, `{` and a line break, `[{`, `["` and `-----BEGIN `."""
 
-GATE: Final = rf"%[0-9A-Fa-f]{{2}}|\\u[0-9A-Fa-f]{{4}}|\\/|[0-9A-Z]\+[0-9A-Z(]|\b{_BASE64}[A-Za-z0-9+/_\-]{{13}}"
+_SIGNS: Final = rf"%[0-9A-Fa-f]{{2}}|\\u[0-9A-Fa-f]{{4}}|\\/|\b{_BASE64}[A-Za-z0-9+/_\-]{{13}}"
+
+GATE: Final = rf"{_SIGNS}|[0-9A-Z]\+[0-9A-Z(]"
 """Where there may be something to decode for the shipped detectors: none has a blank behind a lower-case letter."""
+
+LOOSE_GATE: Final = rf"{_SIGNS}|\+[0-9A-Z(]"
+"""What occurs wherever `GATE` does. It begins at a rare sign, so that a gate over much else keeps few states."""
 
 WIDE_GATE: Final = rf"{GATE}|[^\x00- ]\+[^\x00- ]"
 """As `GATE`, for detectors that may expect a blank anywhere."""
@@ -31,7 +38,7 @@ WIDE_GATE: Final = rf"{GATE}|[^\x00- ]\+[^\x00- ]"
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})|\\(?:u([0-9A-Fa-f]{4})|([/\"\\bfnrt]))")
 _SHORT: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 _FORM_VALUE: Final = re.compile(rb"=[^\s&=+]*\+")
-_TOKEN: Final = re.compile(rb"(?<![A-Za-z0-9+/_\-])" + _BASE64.encode() + rb"[A-Za-z0-9+/_\-]{13,}")
+_find_token: Final = find_by(compile_pattern(rf"(?:^|[^A-Za-z0-9+/_\-])((?:{_BASE64})[A-Za-z0-9+/_\-]{{13,}})"))
 _UNPRINTABLE: Final = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 
@@ -87,7 +94,8 @@ class _Unescaped(View):
     @classmethod
     def of(cls, outer: View, data: bytes) -> Self | None:
         """The view of `data`, which is as long as the outer one; None when there is no escape in it."""
-        return cls(outer, data) if _ESCAPE.search(data) is not None else None
+        escapes = (b"%" in data or b"\\" in data) and _ESCAPE.search(data) is not None
+        return cls(outer, data) if escapes else None
 
     def _in_outer(self, start: int, end: int) -> tuple[int, int]:
         before = bisect_right(self._begins, start) - 1
@@ -139,7 +147,7 @@ def views(data: bytes) -> Iterator[View]:
         if depth:
             yield layer
         yield from _tokens(layer)
-        if _FORM_VALUE.search(layer.data) is not None:
+        if b"+" in layer.data and _FORM_VALUE.search(layer.data) is not None:
             # Beside the other one and not in its stead: many write a plus sign for itself.
             blanks = layer.data.replace(b"+", b" ")
             yield _Unescaped.of(layer, blanks) or View(blanks, layer)
@@ -147,13 +155,15 @@ def views(data: bytes) -> Iterator[View]:
 
 
 def _tokens(outer: View) -> Iterator[View]:
-    for match in _TOKEN.finditer(outer.data):
-        start, end = match.span()
-        token = match.group().translate(_URL_SAFE)
+    text, at = outer.data, 0
+    while (span := _find_token(text, at, len(text))[1])[0] >= 0:
+        start, end = span
+        at = end
+        token = text[start:end].translate(_URL_SAFE)
         # Without its padding, or cut at the limit for values: one character left over says nothing.
         token = token[:-1] if len(token) % 4 == 1 else token
         data = binascii.a2b_base64(token + b"=" * (-len(token) % 4))
-        while outer.data[end : end + 1] == b"=" and end - match.end() < 2:
+        while text[end : end + 1] == b"=" and end - at < 2:
             end += 1
         if _UNPRINTABLE.search(data) is None:
             yield _Token(outer, data, start, end)

@@ -62,8 +62,9 @@ class Finder:
         self.key_words = None if words is None else find_by(compile_pattern(words))
         """Words of which one in the key of a text is the context that a candidate needs."""
         self.words = self.key_words if detector.confidence == "high" else None
-        self.gated_by_words = detector.catalogued and words is not None and gate == words and not self.anchored
-        """Whether it is a candidate wherever one of its words is."""
+        by_words = detector.catalogued and words is not None and gate == words
+        self.trigger = None if self.anchored else words if by_words else detector.trigger
+        """What must be in a text for the gate to be asked at all; None when the gate is always asked."""
         # And an underscore on either side, which the pattern takes in.
         self.longest_word = max(map(len, detector.words), default=0) + 2
         self.low = detector.confidence == "low"

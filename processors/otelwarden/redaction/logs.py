@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk._logs.export import LogRecordExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otelwarden.core import (
     LOGS,
@@ -27,9 +30,13 @@ from otelwarden.redaction.case import Redaction
 from otelwarden.redaction.document import Document, Edits, Unscannable, rebuild
 from otelwarden.redaction.envelopes import text_or_empty
 from otelwarden.redaction.evidence import COMPONENT
-from otelwarden.redaction.live import AnyPolicy, follow
+from otelwarden.redaction.flat import NOT_FLAT, Candidates, FlatItem, FlatItems
+from otelwarden.redaction.live import AnyPolicy, follow_looking
 from otelwarden.redaction.policy import RedactionPolicy
 from otelwarden.redaction.stage import BLOCKED_ITEM, DEFAULT_OPTIONS, RedactionOptions, Workplace
+
+_HEADS: Final = ("log.body", "log.event_name", "log.severity_text")
+_Envelope: TypeAlias = "tuple[Resource, InstrumentationScope | None]"
 
 
 def facts_of_log(record: Any) -> ItemFacts:
@@ -46,17 +53,63 @@ class LogRedaction:
         self._work = Workplace(LOGS, policy, runtime, options, facts_of_log)
         self._redactor = self._work.redactor
         self._envelopes = self._work.envelopes
+        self._flat = FlatItems(self._redactor, _HEADS)
+        self._simple = not self._work.classifies and not options.evidence_attribute
 
     def __call__(self, record: Any, state: ItemState) -> Any | Drop:
         """The record, a redacted copy of its class, or a `Drop` when it cannot be scanned or a rule blocks it."""
+        seen = self.look((record,), (state,))
+        return self.act(record, state, seen[0]) if seen else record
+
+    def look(self, records: Sequence[Any], states: Sequence[ItemState]) -> dict[int, Any]:
+        """Which of the records cannot pass as they are."""
+        if not self._simple:
+            return dict.fromkeys(range(len(records)), NOT_FLAT)
+        seen = self._flat.look([_flat_item(record) for record in records])
+        envelopes = [(record.resource, record.instrumentation_scope) for record in records]
+        for number in self._envelopes.changed(envelopes, states, LOGS):
+            seen.setdefault(number, None)
+        return seen
+
+    def act(self, record: Any, state: ItemState, seen: Candidates | object) -> Any | Drop:
+        """The record, a redacted copy, or a `Drop` when it cannot be scanned or a rule blocks it.
+
+        Args:
+            seen: what `look` saw in it; None when only its resource or scope changes.
+        """
         try:
-            return self._redacted(record, state)
+            envelope = self._envelopes.of(record.resource, record.instrumentation_scope, LOGS, state.tenant)
+            if seen is None:
+                return _changed(record, envelope, {})
+            if isinstance(seen, Candidates):
+                return self._redact_flat(record, seen, state.tenant, envelope)
+            return self._redact(record, state, envelope)
         except Unscannable as error:
             return Drop(error.reason)
 
-    def _redacted(self, record: Any, state: ItemState) -> Any | Drop:
+    def _redact_flat(self, record: Any, found: Candidates, tenant: str, envelope: _Envelope) -> Any | Drop:
+        """A record of which only texts may have to change."""
+        result = self._flat.redact(found, LOGS, tenant, record)
+        if result is None:
+            return _changed(record, envelope, {})
+        redaction, attributes = result
+        self._tell(record, redaction, tenant)
+        if redaction.blocked:
+            return BLOCKED_ITEM
+        if not redaction.changes:
+            return _changed(record, envelope, {})
+        edits, log = redaction.edits, record.log_record
+        body = edits.texts.get(0, log.body)
+        changes = {
+            "body": None if body is DELETED else body,
+            "event_name": log.event_name and text_or_empty(edits, 1, log.event_name),
+            "severity_text": log.severity_text and text_or_empty(edits, 2, log.severity_text),
+            "attributes": attributes,
+        }
+        return _changed(record, envelope, changes)
+
+    def _redact(self, record: Any, state: ItemState, envelope: _Envelope) -> Any | Drop:
         tenant = state.tenant
-        resource, scope = self._envelopes.of(record.resource, record.instrumentation_scope, LOGS, tenant)
         parts = _RecordParts(record, self._redactor.document())
         redaction = self._redactor.redact(parts.document, LOGS, tenant, record)
         if redaction is not None:
@@ -69,8 +122,7 @@ class LogRedaction:
         if added:
             attributes = changes.get("attributes", UNCHANGED)
             changes["attributes"] = {**(item_attributes(record) if attributes is UNCHANGED else attributes), **added}
-        same = resource is record.resource and scope is record.instrumentation_scope
-        copy = record if same and not changes else copy_log(record, resource=resource, scope=scope, **changes)
+        copy = _changed(record, envelope, changes)
         if classification is not None:
             set_state(copy, state.replaced(classification=classification))
         return copy
@@ -80,6 +132,23 @@ class LogRedaction:
         self._work.evidence.of_item(redaction.counts, LOGS, tenant, trace_id, span_id)
         if redaction.archives:
             self._work.archive(record, redaction)
+
+
+def _flat_item(record: Any) -> FlatItem | None:
+    """The texts of a record; None for one with a structured body."""
+    log = record.log_record
+    body = log.body
+    if body is None or type(body) is str:
+        return (body or "", log.event_name or "", log.severity_text or ""), item_attributes(record)
+    return None
+
+
+def _changed(record: Any, envelope: _Envelope, changes: Mapping[str, Any]) -> Any:
+    """The record, or a copy when something in it or its resource or scope changed."""
+    resource, scope = envelope
+    if not changes and resource is record.resource and scope is record.instrumentation_scope:
+        return record
+    return copy_log(record, resource=resource, scope=scope, **changes)
 
 
 class _RecordParts:
@@ -131,7 +200,7 @@ class RedactionLogRecordProcessor(LogStageProcessor):
         options: RedactionOptions = DEFAULT_OPTIONS,
     ) -> None:
         runtime = runtime or default_runtime()
-        transform = follow(policy, lambda of: LogRedaction(of, runtime, options))
+        transform = follow_looking(policy, lambda of: LogRedaction(of, runtime, options))
         super().__init__(next_processor, transform, component=COMPONENT, on_error=on_error, runtime=runtime)
 
 
@@ -148,5 +217,5 @@ class RedactionLogRecordExporter(LogStageExporter):
         options: RedactionOptions = DEFAULT_OPTIONS,
     ) -> None:
         runtime = runtime or default_runtime()
-        transform = follow(policy, lambda of: LogRedaction(of, runtime, options))
+        transform = follow_looking(policy, lambda of: LogRedaction(of, runtime, options))
         super().__init__(next_exporter, transform, component=COMPONENT, on_error=on_error, runtime=runtime)

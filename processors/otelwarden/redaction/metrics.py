@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -19,9 +20,11 @@ from otelwarden.core import (
     tenant_of_point,
 )
 from otelwarden.redaction.actions import ItemFacts
+from otelwarden.redaction.case import Redaction
 from otelwarden.redaction.document import Unscannable
-from otelwarden.redaction.envelopes import text_or_empty
+from otelwarden.redaction.envelopes import MAX_ENVELOPES, text_or_empty
 from otelwarden.redaction.evidence import COMPONENT
+from otelwarden.redaction.flat import NOT_FLAT, Candidates, FlatItem, FlatItems
 from otelwarden.redaction.live import AnyPolicy, follow
 from otelwarden.redaction.points import merge_equal
 from otelwarden.redaction.policy import RedactionPolicy
@@ -64,6 +67,8 @@ class MetricRedaction:
         self._redactor = self._work.redactor
         self._evidence = self._work.evidence
         self._envelopes = self._work.envelopes
+        self._flat = FlatItems(self._redactor, ())
+        self._clean: set[tuple[str, str | None, str | None]] = set()
         self._errors = runtime.errors(COMPONENT)
         self._on_error = on_error
 
@@ -124,10 +129,11 @@ class MetricRedaction:
     def _metric(self, around: _Around, dropped: DropPoints) -> Metric | None:
         metric = around.metric
         named = self._names(metric)
-        before = metric.data.data_points
+        before: Sequence[Any] = metric.data.data_points
         after: list[Any] = []
-        for point in before:
-            new = self._point(point, around)
+        seen = self._look(before)
+        for number, point in enumerate(before):
+            new = point if number not in seen else self._point(point, around, seen[number])
             if isinstance(new, Drop):
                 dropped(tenant_of_point(point, self._tenant_attribute), new.reason, 1)
             else:
@@ -141,13 +147,26 @@ class MetricRedaction:
         data: Any = metric.data
         return replace(named, data=replace(data, data_points=points)) if points else None
 
+    def _look(self, points: Sequence[Any]) -> dict[int, Any]:
+        """Which of the points cannot pass as they are."""
+        if self._work.classifies:
+            return dict.fromkeys(range(len(points)), NOT_FLAT)
+        return self._flat.look([_flat_item(point) for point in points])
+
     def _names(self, metric: Metric) -> Metric:
+        names = metric.name, metric.description, metric.unit
+        if names in self._clean:
+            return metric
         document = self._redactor.document()
         name = document.place("metric.name", metric.name)
         description = document.place("metric.description", metric.description)
         unit = document.place("metric.unit", metric.unit)
         redaction = self._redactor.redact(document, METRICS, "", ItemFacts())
         if redaction is None:
+            # The same ones come with every collection.
+            if len(self._clean) >= MAX_ENVELOPES:
+                self._clean.clear()
+            self._clean.add(names)
             return metric
         self._evidence.of_item(redaction.counts, METRICS, "")
         if redaction.blocked:
@@ -164,12 +183,9 @@ class MetricRedaction:
             unit=text_or_empty(edits, unit, metric.unit),
         )
 
-    def _point(self, point: Any, around: _Around) -> Any | Drop:
+    def _point(self, point: Any, around: _Around, seen: Candidates | object) -> Any | Drop:
         tenant = tenant_of_point(point, self._tenant_attribute)
-        document = self._redactor.document()
-        fields = document.fields(point.attributes or {})
-        exemplars = [(exemplar, document.fields(exemplar.filtered_attributes or {})) for exemplar in point.exemplars]
-        redaction = self._redactor.redact(document, METRICS, tenant, _Point(point, around.scope.scope.name))
+        redaction, changes = self._decided(point, seen, tenant, _Point(point, around.scope.scope.name))
         classification = self._work.class_of(redaction, around.resource.resource, around.scope.scope, "")
         if redaction is not None:
             self._evidence.of_item(redaction.counts, METRICS, tenant)
@@ -182,14 +198,33 @@ class MetricRedaction:
             self._work.archive(around.alone(point), redaction)
         if redaction.blocked:
             return BLOCKED_ITEM
-        if not redaction.changes:
-            return point
+        return replace(point, **changes) if changes else point
+
+    def _decided(
+        self, point: Any, seen: Candidates | object, tenant: str, facts: _Point
+    ) -> tuple[Redaction | None, dict[str, Any]]:
+        """What was decided about a point, and what of it becomes another."""
+        if isinstance(seen, Candidates):
+            result = self._flat.redact(seen, METRICS, tenant, facts)
+            if result is None or not result[0].changes:
+                return result and result[0], {}
+            return result[0], {"attributes": result[1]}
+        document = self._redactor.document()
+        fields = document.fields(point.attributes or {})
+        exemplars = [(exemplar, document.fields(exemplar.filtered_attributes or {})) for exemplar in point.exemplars]
+        redaction = self._redactor.redact(document, METRICS, tenant, facts)
+        if redaction is None or not redaction.changes:
+            return redaction, {}
         edits = redaction.edits
-        return replace(
-            point,
-            attributes=fields.rebuild(edits),
-            exemplars=[replace(exemplar, filtered_attributes=each.rebuild(edits)) for exemplar, each in exemplars],
-        )
+        left = [replace(exemplar, filtered_attributes=each.rebuild(edits)) for exemplar, each in exemplars]
+        return redaction, {"attributes": fields.rebuild(edits), "exemplars": left}
+
+
+def _flat_item(point: Any) -> FlatItem | None:
+    """The texts of a point; None for one whose exemplars have some, too."""
+    if any(exemplar.filtered_attributes for exemplar in point.exemplars):
+        return None
+    return (), point.attributes or {}
 
 
 class RedactionMetricReader(GovernedMetricReader):

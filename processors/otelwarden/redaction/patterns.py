@@ -21,7 +21,6 @@ _SET_MEMORY: Final = (16 << 20, 32 << 20, 64 << 20)
 not fit. With 8 MiB the shipped patterns outgrow it now and then, and it forgets all that it had built."""
 
 _TOKEN: Final = re.compile(r"\\.|\[\^|[\^$.]", re.DOTALL)
-_WORD: Final = re.compile(r"\\b[A-Za-z]{2}")
 _CHARACTERWISE: Final = frozenset(["[^", ".", r"\p", r"\P", r"\D", r"\S", r"\W", r"\x", r"\C"])
 
 PatternError: Final = re2.error
@@ -51,14 +50,6 @@ def is_anchored(pattern: str) -> bool:
 def is_characterwise(pattern: str) -> bool:
     """Whether a pattern may tell a character from its UTF-8 bytes. Errs on the side of yes."""
     return not pattern.isascii() or not _CHARACTERWISE.isdisjoint(_TOKEN.findall(pattern))
-
-
-def begins_as_word(pattern: str) -> bool:
-    """Whether a pattern begins with letters, as those of words, names and prefixes do; the others look at a structure.
-
-    Only a hint: gates that keep both kinds apart have a fraction of the states, as few texts bring about both.
-    """
-    return pattern.startswith(("(?i)", "(?i:")) or _WORD.match(pattern) is not None
 
 
 def group_count(pattern: str) -> int:

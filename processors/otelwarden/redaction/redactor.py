@@ -13,16 +13,17 @@ from otelwarden.redaction.actions import DELETED, NO_ITEM, NO_KEYS, ItemFacts, K
 from otelwarden.redaction.book import Book
 from otelwarden.redaction.case import Case, Redaction, Surroundings
 from otelwarden.redaction.catalogue import Detector
-from otelwarden.redaction.document import Document
+from otelwarden.redaction.document import Document, Oversize
 from otelwarden.redaction.finder import Hit
 from otelwarden.redaction.joined import Joined, join_texts
 from otelwarden.redaction.keys import KeyFacts, KeyTable
 from otelwarden.redaction.policy import RedactionPolicy
 from otelwarden.redaction.rules import PLACES
 from otelwarden.redaction.scanner import Scanner
+from otelwarden.redaction.windows import scan_windows
 
 MAX_VALUE_LENGTH: Final = 1 << 20
-"""Characters of the longest value that is scanned, unless configured; 1 MiB of ASCII takes 2 ms."""
+"""Characters of the longest value that is scanned at once, unless configured; 1 MiB of ASCII takes 2 ms."""
 
 _scanners: weakref.WeakKeyDictionary[RedactionPolicy, Scanner] = weakref.WeakKeyDictionary()
 _newest: deque[Scanner] = deque(maxlen=2)
@@ -55,7 +56,8 @@ class Redactor:
 
     Args:
         policy: what to look for and what to do about it.
-        max_value_length: characters of the longest text that is scanned; a `Document` refuses longer ones.
+        max_value_length: characters of the longest text that is scanned at once.
+        oversize: what becomes of longer ones; a `Document` refuses them, or they are scanned in windows.
         exempt: keys of fields that are left alone, such as the tag of the tenant.
         keys: what actions with keys use.
         facts_of: what is known about an item, asked only when something was found in it.
@@ -71,6 +73,7 @@ class Redactor:
         policy: RedactionPolicy,
         *,
         max_value_length: int = MAX_VALUE_LENGTH,
+        oversize: Oversize = "drop",
         exempt: frozenset[str] = frozenset(),
         keys: Keys = NO_KEYS,
         facts_of: Callable[[Any], ItemFacts] = lambda item: NO_ITEM,
@@ -81,6 +84,7 @@ class Redactor:
         self.policy = policy
         self.scanner = scanner_of(policy)
         self.max_value_length = max_value_length
+        self._oversize: Oversize = oversize
         self._exempt = exempt
         self._surroundings = Surroundings(facts_of, keys, findings)
         self.keys = KeyTable(
@@ -99,16 +103,19 @@ class Redactor:
 
     def document(self) -> Document:
         """An empty document for the texts of one item."""
-        return Document(self.keys, self.max_value_length, self.ruled_places)
+        return Document(self.keys, self.max_value_length, self.ruled_places, self._oversize)
 
     def redact(self, document: Document, signal: Signal, tenant: str, item: Any = NO_ITEM) -> Redaction | None:
         """What is to be done about an item; None when nothing is.
 
         Args:
             item: what `facts_of` is asked about.
+
+        Raises:
+            Unscannable: a text is too long, and cannot be judged in parts.
         """
         joined = join_texts(document.texts)
-        hits = self.scanner.scan(joined)
+        hits = self._scan_long(document, joined) if document.long else self.scanner.scan(joined)
         if not hits and not document.keyed and not document.names:
             return None
         if document.keyed:
@@ -137,6 +144,15 @@ class Redactor:
         if document.names:
             case.rename(document.names)
         return case.result()
+
+    def _scan_long(self, document: Document, joined: Joined) -> list[Hit]:
+        texts = list(document.texts)
+        for number in document.long:
+            texts[number] = ""
+        hits = self.scanner.scan(join_texts(texts))
+        for number in document.long:
+            hits += scan_windows(self.scanner, joined.text(number), number, self.max_value_length)
+        return hits
 
     def redact_flat(
         self,

@@ -12,12 +12,11 @@ from typing import Any, Final
 
 from otelwarden.core import ConfigError, Fault
 from otelwarden.redaction.catalogue import Detector, pattern_of_words, words_of_key
-from otelwarden.redaction.encodings import GATE, WIDE_GATE, View, views
+from otelwarden.redaction.encodings import GATE, LOOSE_GATE, WIDE_GATE, View, views
 from otelwarden.redaction.finder import Finder, Hit
 from otelwarden.redaction.joined import Joined, encode_text, join_texts
 from otelwarden.redaction.patterns import (
     Gate,
-    begins_as_word,
     compile_pattern,
     find_by,
     is_characterwise,
@@ -28,8 +27,8 @@ from otelwarden.redaction.validators import secret_value
 ENCODED: Final = -1
 """Stands among the candidates for something encoded."""
 
-WORD: Final = -2
-"""Stands among the candidates for a context word, of whichever detector."""
+TRIGGER: Final = -2
+"""Stands among the candidates for one of the triggers, of whichever detector."""
 
 
 class _Any:
@@ -56,25 +55,22 @@ class Scanner:
         self.detectors = tuple(detectors)
         self._finders = [Finder(number, detector) for number, detector in enumerate(self.detectors)]
         self._has_low = any(finder.low for finder in self._finders)
-        self._encoding = WIDE_GATE if any(not detector.catalogued for detector in self.detectors) else GATE
-        self._encoded = find_by(compile_pattern(self._encoding))
-        worded = [finder for finder in self._finders if finder.gated_by_words]
-        gates: dict[tuple[bool, bool, bool], list[tuple[int, str]]] = {
-            (False, False, False): [(ENCODED, self._encoding)]
-        }
-        if worded:
-            words = dict.fromkeys(word for finder in worded for word in finder.detector.words)
-            gates[False, False, True] = [(WORD, pattern_of_words(words))]
+        own = any(not detector.catalogued for detector in self.detectors)
+        self._encoded = find_by(compile_pattern(WIDE_GATE if own else GATE))
+        triggered = [finder for finder in self._finders if finder.trigger is not None]
+        plain = [(ENCODED, WIDE_GATE if own else LOOSE_GATE)]
+        if triggered:
+            plain.append((TRIGGER, _triggers_of(triggered)))
+        gates: dict[tuple[bool, bool], list[tuple[int, str]]] = {(False, False): plain}
         for finder in self._finders:
             gate = finder.detector.gate_pattern
-            if gate is not None and not finder.gated_by_words:
+            if gate is not None and finder.trigger is None:
                 characters = finder.characters or (not finder.detector.catalogued and is_characterwise(gate))
-                kind = (finder.anchored, characters, begins_as_word(gate))
-                gates.setdefault(kind, []).append((finder.number, gate))
+                gates.setdefault((finder.anchored, characters), []).append((finder.number, gate))
         compiled = {kind: Gate(members, characters=kind[1]) for kind, members in gates.items()}
-        first = match_of_all([gate for (anchored, *_), gate in compiled.items() if not anchored])
-        self._match_joined = _in_two_steps(first, worded) if worded else first
-        self._text_gates = [gate for (anchored, *_), gate in compiled.items() if anchored]
+        first = match_of_all([gate for (anchored, _), gate in compiled.items() if not anchored])
+        self._match_joined = _in_two_steps(first, triggered) if triggered else first
+        self._text_gates = [gate for (anchored, _), gate in compiled.items() if anchored]
         self.joined_match = None if self._text_gates else self._match_joined
         """Says in one call whether joined texts are clean; None when some texts must be looked at one by one."""
         self._check_samples()
@@ -236,22 +232,36 @@ class Scanner:
         return any(hit.detector == detector for hit in hits)
 
 
-def _in_two_steps(
-    first: Callable[[bytes], list[int] | None], worded: Sequence[Finder]
-) -> Callable[[bytes], list[int] | None]:
-    """A gate that asks which detectors a context word is of only where there is one.
+def _triggers_of(finders: Iterable[Finder]) -> str:
+    """The triggers of all of them as one pattern, in which no word stands twice."""
+    words: dict[str, None] = {}
+    patterns: dict[str, None] = {}
+    for finder in finders:
+        if finder.trigger == finder.detector.word_pattern:
+            words.update(dict.fromkeys(finder.detector.words))
+        else:
+            patterns[finder.trigger or ""] = None
+    if words:
+        patterns[pattern_of_words(words)] = None
+    return "|".join(f"(?:{pattern})" for pattern in patterns)
 
-    In one automaton with all the others, the words of 125 detectors made a quarter more of the states that text which
-    was not seen before needs, and each of them dearer.
+
+def _in_two_steps(
+    first: Callable[[bytes], list[int] | None], triggered: Sequence[Finder]
+) -> Callable[[bytes], list[int] | None]:
+    """A gate that asks which detectors a trigger is of only where there is one.
+
+    In one automaton with all the others, the words and names of 200 detectors would have most of its states, and each
+    of them would be dearer.
     """
-    by_word = Gate([(finder.number, finder.detector.word_pattern or "") for finder in worded], characters=False)
+    by_trigger = Gate([(finder.number, finder.detector.gate_pattern or "") for finder in triggered], characters=False)
 
     def match(text: bytes) -> list[int] | None:
         found = first(text)
-        if found is None or WORD not in found:
+        if found is None or TRIGGER not in found:
             return found
-        found.remove(WORD)
-        return [*found, *(by_word.match(text) or ())] or None
+        found.remove(TRIGGER)
+        return [*found, *(by_trigger.match(text) or ())] or None
 
     return match
 

@@ -11,6 +11,7 @@ from otelwarden.redaction.actions import NO_KEYS, ItemFacts, Keys
 from otelwarden.redaction.archives import ItemArchive, archives_fault
 from otelwarden.redaction.case import Redaction
 from otelwarden.redaction.classification import ClassificationConfig, higher
+from otelwarden.redaction.document import Oversize
 from otelwarden.redaction.envelopes import Envelopes
 from otelwarden.redaction.evidence import COMPONENT, Evidence
 from otelwarden.redaction.policy import RedactionPolicy
@@ -27,7 +28,9 @@ class RedactionOptions:
     """What a stage of redaction may be given beside its policy."""
 
     max_value_length: int = MAX_VALUE_LENGTH
-    """Characters of the longest value that is scanned; an item with a longer one is dropped."""
+    """Characters of the longest value that is scanned at once."""
+    oversize: Oversize = "drop"
+    """What becomes of an item with a longer value: it is dropped, or the value is scanned in windows."""
     keys: Keys = NO_KEYS
     """What actions with keys use."""
     archives: Mapping[str, ItemArchive] = field(default_factory=dict)
@@ -68,6 +71,7 @@ class Workplace:
         self.redactor = Redactor(
             policy,
             max_value_length=options.max_value_length,
+            oversize=options.oversize,
             exempt=frozenset([runtime.tenant_attribute]),
             keys=options.keys,
             facts_of=facts_of,

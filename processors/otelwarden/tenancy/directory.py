@@ -15,11 +15,6 @@ class RegistryDirectory(TenantStore):
     Whoever asks wants the answers kept up to date: with the first question the file begins to be watched.
     """
 
-    @property
-    def generation(self) -> int:
-        """Grows with every change."""
-        return self.snapshot.generation
-
     def _settings(self, tenant: str) -> TenantSettings:
         if not self._watcher.started:
             self.watch()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 
-from otelwarden.core import LOGS, LogStageProcessor, OnError, Runtime, copy_log, item_attributes
+from otelwarden.core import LOGS, LogStageProcessor, OnError, Runtime, copy_log, log_attributes
 from otelwarden.tenancy.config import TenancyConfig
 from otelwarden.tenancy.registry import TenantRegistry
 from otelwarden.tenancy.resolution import COMPONENT, Tenancy
@@ -43,7 +43,7 @@ class TenantLogRecordProcessor(LogStageProcessor):
         runtime: Runtime | None = None,
     ) -> None:
         self.tenancy = tenancy_of(tenancy, registry, config, runtime)
-        self._judging = TenancyStage(self.tenancy, LOGS, self._with_tags, on_error=on_error)
+        self._judging = TenancyStage(self.tenancy, LOGS, log_attributes, self._with_tags, on_error=on_error)
         super().__init__(
             next_processor,
             self._judging.judge,
@@ -60,7 +60,7 @@ class TenantLogRecordProcessor(LogStageProcessor):
                 # At the limit an attribute of the application's would go.
                 if attributes.maxlen is None or len(attributes) < attributes.maxlen or key in attributes:
                     attributes[key] = value
-        tagged = item_attributes(record)
+        tagged = log_attributes(record)
         for key, value in verdict.tags.items():
             if tagged.get(key) != value:
                 return copy_log(record, attributes=retagged(tagged, verdict))

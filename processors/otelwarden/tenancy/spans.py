@@ -11,7 +11,7 @@ from otelwarden.core import (
     Runtime,
     SpanStageProcessor,
     copy_span,
-    item_attributes,
+    span_attributes,
     tag_span,
 )
 from otelwarden.tenancy.config import TenancyConfig
@@ -52,7 +52,8 @@ class TenantSpanProcessor(SpanStageProcessor):
     ) -> None:
         self.tenancy = tenancy_of(tenancy, registry, config, runtime)
         self._admit = self.tenancy.admit
-        self._judging = TenancyStage(self.tenancy, TRACES, self._with_tags, on_error=on_error)
+        self._attribute = self.tenancy.config.attribute
+        self._judging = TenancyStage(self.tenancy, TRACES, span_attributes, self._with_tags, on_error=on_error)
         super().__init__(
             next_processor,
             self._judging.judge,
@@ -64,11 +65,15 @@ class TenantSpanProcessor(SpanStageProcessor):
         )
 
     def _tag(self, span: Span, state: ItemState) -> None:
-        for key, value in self._admit(state.tenant).tags.items():
+        verdict = self._admit(state.tenant)
+        if verdict.passes_bare:
+            tag_span(span, self._attribute, verdict.tenant)
+            return
+        for key, value in verdict.tags.items():
             tag_span(span, key, value)
 
     def _with_tags(self, span: ReadableSpan, verdict: Verdict) -> ReadableSpan:
-        attributes = item_attributes(span)
+        attributes = span_attributes(span)
         for key, value in verdict.tags.items():
             if attributes.get(key) != value:
                 self._judging.tell("reassert", "changed", span, verdict.tenant)

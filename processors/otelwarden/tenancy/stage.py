@@ -13,7 +13,6 @@ from otelwarden.core import (
     OnError,
     Runtime,
     Signal,
-    item_attributes,
     item_ids,
     set_state,
 )
@@ -60,17 +59,25 @@ class TenancyStage(Generic[_ItemT]):
     tenant of the verdict, in every stage after this one.
 
     Args:
+        attributes_of: the attributes of an item, read-only.
         with_tags: makes an item carry the tags of a verdict.
         on_error: `pass` attributes an item that this fails on to the default tenant.
     """
 
     def __init__(
-        self, tenancy: Tenancy, signal: Signal, with_tags: Callable[[_ItemT, Verdict], _ItemT], *, on_error: OnError
+        self,
+        tenancy: Tenancy,
+        signal: Signal,
+        attributes_of: Callable[[_ItemT], Mapping[str, Any]],
+        with_tags: Callable[[_ItemT, Verdict], _ItemT],
+        *,
+        on_error: OnError,
     ) -> None:
         self._tenancy = tenancy
         self._admit = tenancy.admit
         self._attribute = tenancy.config.attribute
         self._signal = signal
+        self._attributes_of = attributes_of
         self._with_tags = with_tags
         self._passes_on_error = on_error == "pass"
         self._errors = tenancy.runtime.errors(COMPONENT)
@@ -80,7 +87,11 @@ class TenancyStage(Generic[_ItemT]):
         try:
             verdict = self._admit(state.tenant)
             tenant = verdict.tenant
-            if verdict.passes_bare and tenant == state.tenant and item_attributes(item).get(self._attribute) == tenant:
+            if (
+                verdict.passes_bare
+                and tenant == state.tenant
+                and self._attributes_of(item).get(self._attribute) == tenant
+            ):
                 return item  # nearly every span: it has its tag, and nothing else is stamped
             drop = verdict.bars(self._signal)
             if drop is not None:

@@ -48,6 +48,8 @@ class TenantStore:
         runtime: Runtime | None = None,
     ) -> None:
         self.snapshot = Snapshot(1, MappingProxyType({}))
+        self.generation = 1
+        """Grows with every change."""
         self._runtime = runtime or default_runtime()
         self._time_ns = clock.time_ns
         self._target = os.fspath(path) if path is not None else ""
@@ -165,3 +167,5 @@ class TenantStore:
     def _take(self, tenants: dict[str, Tenant]) -> None:
         if tenants != self.snapshot.tenants:
             self.snapshot = Snapshot(self.snapshot.generation + 1, MappingProxyType(tenants))
+            # After the tenants: who sees it grow finds them. An attribute, as it is read for every item.
+            self.generation = self.snapshot.generation

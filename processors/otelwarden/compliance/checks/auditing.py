@@ -54,6 +54,10 @@ def _cadence_fault(component: Component) -> str:
     return "" if interval <= MAX_CADENCE else f"{interval:g} seconds from one checkpoint to the next"
 
 
+def _copy_fault(component: Component) -> str:
+    return "" if component.options["logs"] else "no copy of the records is kept elsewhere, only checkpoints at best"
+
+
 CHECKS: Final = (
     Check(
         id="audit.every-pipeline",
@@ -78,6 +82,14 @@ CHECKS: Final = (
         advice="Name a file elsewhere, best on another machine, under `witness`",
         judge=_each(_witness_fault, "witness", "checkpoints are kept outside the trail"),
         pointer="/processors/audit/witness",
+    ),
+    Check(
+        id="audit.copied",
+        title="Records of the trail leave for another system as they are written",
+        source="configuration",
+        advice="Name an exporter to another system under `logs`",
+        judge=_each(_copy_fault, "logs", "records of the trail leave for another system as they are written"),
+        pointer="/processors/audit/logs",
     ),
     Check(
         id="audit.fails-closed",

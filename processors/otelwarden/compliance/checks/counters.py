@@ -8,6 +8,7 @@ from typing import Any, Final
 from otelwarden.compliance.checks.check import Check
 from otelwarden.compliance.facts import Evidence
 from otelwarden.compliance.results import Outcome, Problem, Result, failed, insufficient, judged
+from otelwarden.schemas import json_pointer
 
 LOST: Final = frozenset(
     {
@@ -101,6 +102,25 @@ def _endpoints(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
     return judged([], "an endpoint takes what is sent")
 
 
+def _stores(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
+    answers: dict[str, bool] = {}
+    for snapshot in evidence.snapshots:
+        for component, answer in snapshot.stores.items():
+            answers[component] = answer and answers.get(component, True)
+    if not answers:
+        return insufficient("no process has counted usage")
+    problems = [
+        Problem(
+            target=component,
+            message=f"the store of {component} does not answer, so that limits are those of each process alone",
+            pointer=f"{json_pointer(['processors', component])}/store",
+        )
+        for component, answer in sorted(answers.items())
+        if not answer
+    ]
+    return judged(problems, "what was used is counted where it is meant to be")
+
+
 def _headroom(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
     least = evidence.declared.min_free_bytes
     free: dict[str, int] = {}
@@ -151,6 +171,14 @@ CHECKS: Final = (
         advice="Repair an endpoint, or name one that works",
         judge=_endpoints,
         pointer="/exporters/failover/endpoints",
+    ),
+    Check(
+        id="quota.store",
+        title="Usage is counted where it is meant to be",
+        source="counters",
+        advice="Repair the store, or name another",
+        judge=_stores,
+        pointer="/processors/quota/store",
     ),
     Check(
         id="storage.headroom",

@@ -10,6 +10,7 @@ from otelwarden.compliance.checks import (
     auditing,
     counters,
     governance,
+    keys,
     recipients,
     redaction,
     sample,
@@ -26,7 +27,9 @@ ENTRY_POINTS: Final = "otelwarden.compliance.checks"
 
 
 def _shipped() -> Iterator[Check]:
-    for module in (redaction, tenancy, auditing, transport, recipients, service, trail, counters, sample, governance):
+    for module in (
+        redaction, tenancy, auditing, keys, transport, recipients, service, trail, counters, sample, governance
+    ):  # fmt: skip
         yield from module.CHECKS
 
 

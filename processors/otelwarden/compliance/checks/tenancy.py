@@ -74,6 +74,24 @@ def _trusted_sources(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
     )
 
 
+def _verified(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
+    used = list(evidence.configuration.used("tenancy"))
+    if not used:
+        return _absent("tenancy")
+    return judged(
+        (
+            Problem(
+                target=component.id,
+                message="nothing that a caller brings along is verified, so that nobody has to prove who they are",
+                pointer=f"{component.pointer}/sources",
+            )
+            for component in used
+            if "token" not in component.options["sources"]
+        ),
+        "callers are known by tokens, which are verified",
+    )
+
+
 def _registry(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
     tenants = evidence.configuration.tenants
     problem = Problem(target="tenants", message="no tenant is registered in a file", pointer="/tenants")
@@ -143,6 +161,14 @@ CHECKS: Final = (
         source="configuration",
         advice="Leave `baggage` and `attribute` out of the sources",
         judge=_trusted_sources,
+        pointer="/processors/tenancy/sources",
+    ),
+    Check(
+        id="tenancy.verified",
+        title="Callers prove who they are",
+        source="configuration",
+        advice="Add `token` to the sources, and say under `token` how it is verified",
+        judge=_verified,
         pointer="/processors/tenancy/sources",
     ),
     Check(

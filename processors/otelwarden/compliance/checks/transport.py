@@ -41,7 +41,7 @@ def _exporters(evidence: Evidence) -> list[Component]:
 
 def _undeclared(evidence: Evidence) -> Outcome | None:
     """Endpoints that the environment names are not in the configuration, so nothing can be said about them."""
-    if all(component.options["endpoints"] for component in _exporters(evidence)):
+    if all(component.options["endpoints"] for component in evidence.configuration.exporters()):
         return None
     return insufficient("the endpoint is named by the environment and not in the configuration")
 
@@ -118,7 +118,7 @@ def _spooled(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
 
 
 def _spool_encrypted(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
-    spooled = [component for component in _exporters(evidence) if component.options["spool"]]
+    spooled = [component for component in evidence.configuration.exporters() if component.options["spool"]]
     if not spooled:
         return not_applicable("no exporter keeps telemetry on disk")
     problems = [

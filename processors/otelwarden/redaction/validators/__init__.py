@@ -8,7 +8,9 @@ from otelwarden.redaction.validators import (
     addresses,
     credentials,
     finance,
-    identities_europe,
+    identities_europe_central,
+    identities_europe_north,
+    identities_europe_west,
     identities_world,
     network,
     phones,
@@ -24,7 +26,7 @@ VALIDATORS: Final[dict[str, Validator]] = {
     for validator in family.VALIDATORS
 } | {
     name: validator_of(check)
-    for family in (identities_europe, identities_world)
+    for family in (identities_europe_central, identities_europe_north, identities_europe_west, identities_world)
     for name, check in family.CHECKS.items()
 }
 """Validators by the name that a detector gives."""

@@ -21,6 +21,12 @@ _NO_DIGITS: Final = bytes(byte for byte in range(256) if byte not in DIGITS)
 _SEPARATORS: Final = b" -./:,'\\()\xc2\xa0\t"
 
 
+def before(text: bytes, start: int, size: int) -> bytes:
+    """So many bytes before an offset, or what there is of them in the same value."""
+    low = max(0, start - size)
+    return text[max(low, text.rfind(b"\0", low, start) + 1) : start]
+
+
 def in_a_fraction(text: bytes, start: int) -> bool:
     """Whether the range continues a decimal fraction: `0.4111111111111111` is no card."""
     return start >= 2 and text[start - 1] == 0x2E and text[start - 2] in DIGITS

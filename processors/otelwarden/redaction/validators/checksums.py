@@ -14,6 +14,11 @@ _VERHOEFF_ROUNDS: Final = (
 )  # fmt: skip
 
 
+def all_alike(digits: str) -> bool:
+    """Whether one digit is repeated: some checks hold for that, and no issuer gives it to anybody."""
+    return len(set(digits)) == 1
+
+
 def weighted_sum(digits: str, weights: Sequence[int]) -> int:
     """The sum of the digits, each times its weight; those beyond the weights do not count."""
     return sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=False))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from otelwarden.redaction.patterns import compile_pattern, find_by
-from otelwarden.redaction.validators.base import digits_of
+from otelwarden.redaction.validators.base import before, digits_of
 
 _Test: TypeAlias = Callable[[bytes], bool]
 
@@ -106,10 +106,10 @@ def issued_token(text: bytes, start: int, end: int) -> int:
 def assigned_secret(text: bytes, start: int, end: int) -> int:
     """A random value given to a name that says it is secret: no word, path, version, code or identifier."""
     value = text[start:end]
-    if _is_template(value) or _is_name(value) or _ends_as_id(text[max(0, start - 24) : start]):
+    if _is_template(value) or _is_name(value) or _ends_as_id(before(text, start, 24)):
         return 0
     if len(value) == 36 and _is_uuid(value):
-        return end if _has_secret_name(text[max(0, start - 48) : start]) else 0
+        return end if _has_secret_name(before(text, start, 48)) else 0
     digits = len(digits_of(value))
     if not digits or digits == len(value) or not has_entropy(value, 2.8):
         return 0

@@ -7,7 +7,7 @@ import string
 from functools import lru_cache
 from typing import Final
 
-from otelwarden.redaction.validators.base import DIGITS, digits_go_on, digits_of, in_a_fraction
+from otelwarden.redaction.validators.base import DIGITS, before, digits_go_on, digits_of, in_a_fraction
 
 IBAN_LENGTHS: Final = {
     country[:2]: int(country[2:])
@@ -130,8 +130,8 @@ def us_ssn(text: bytes, start: int, end: int) -> int:
 
 def us_ssn_apart(text: bytes, start: int, end: int) -> int:
     """As `us_ssn`, written with blanks: not three of many numbers in a row, as a web server logs them."""
-    before, after = text[max(0, start - 2) : start], text[end : end + 2]
-    if before[:1].isdigit() or before[:1] == b'"' or (after[:1] == b" " and after[1:].isdigit()):
+    ahead, after = before(text, start, 2), text[end : end + 2]
+    if (len(ahead) == 2 and (ahead[:1].isdigit() or ahead[:1] == b'"')) or (after[:1] == b" " and after[1:].isdigit()):
         return 0
     return us_ssn(text, start, end)
 

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from otelwarden.redaction.validators.base import Check
-from otelwarden.redaction.validators.checksums import is_date, luhn, mod_11_2, verhoeff, weighted_sum
+from otelwarden.redaction.validators.checksums import all_alike, is_date, luhn, mod_11_2, verhoeff, weighted_sum
 
 _SINGAPORE: Final = {"S": "JZIHGFEDCBA", "T": "GFEDCBAJZIH", "F": "XWUTRQPNMLK", "G": "RQPNMLKXWUT", "M": "KLJNPQRTUWX"}
 _GSTIN: Final = re.compile(r"(?:0[1-9]|[12][0-9]|3[0-7]|9[79])[A-Z]{5}[0-9]{4}[A-Z][1-9A-Z]Z[0-9A-Z]")
@@ -21,10 +21,6 @@ _CURP: Final = re.compile(r"[A-Z][AEIOUX][A-Z]{2}[0-9]{6}[HMX][A-Z]{2}[B-DF-HJ-N
 _CURP_VALUES: Final = "0123456789ABCDEFGHIJKLMN&OPQRSTUVWXYZ"
 _VIN_VALUES: Final = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456789"), strict=True))
 _TAIWAN: Final = "ABCDEFGHJKLMNPQRSTUVXYWZIO"
-
-
-def _all_alike(digits: str) -> bool:
-    return len(set(digits)) == 1
 
 
 def ae_emirates_id(number: str) -> bool:
@@ -59,7 +55,7 @@ def au_medicare(number: str) -> bool:
 def au_tfn(number: str) -> bool:
     """Australian tax file number: eight or nine digits, by 11 (ATO)."""
     weights = (10, 7, 8, 4, 6, 3, 5, 1) if len(number) == 8 else (1, 4, 3, 7, 5, 8, 6, 9, 10)
-    return len(number) in (8, 9) and weighted_sum(number, weights) % 11 == 0 and not _all_alike(number)
+    return len(number) in (8, 9) and weighted_sum(number, weights) % 11 == 0 and not all_alike(number)
 
 
 def br_cpf(number: str) -> bool:
@@ -67,7 +63,7 @@ def br_cpf(number: str) -> bool:
     first = 11 - weighted_sum(number, range(10, 1, -1)) % 11
     second = 11 - weighted_sum(number, range(11, 1, -1)) % 11
     checks = f"{0 if first > 9 else first}{0 if second > 9 else second}"
-    return len(number) == 11 and not _all_alike(number) and checks == number[9:]
+    return len(number) == 11 and not all_alike(number) and checks == number[9:]
 
 
 def br_cnpj(number: str) -> bool:
@@ -75,12 +71,12 @@ def br_cnpj(number: str) -> bool:
     first = 11 - weighted_sum(number, (5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2)) % 11
     second = 11 - weighted_sum(number, (6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2)) % 11
     checks = f"{0 if first > 9 else first}{0 if second > 9 else second}"
-    return len(number) == 14 and not _all_alike(number) and checks == number[12:]
+    return len(number) == 14 and not all_alike(number) and checks == number[12:]
 
 
 def ca_sin(number: str) -> bool:
     """Canadian social insurance number: nine digits, the first neither 0 nor 8, Luhn's digit (Service Canada)."""
-    return len(number) == 9 and number[0] not in "08" and luhn(number) and not _all_alike(number)
+    return len(number) == 9 and number[0] not in "08" and luhn(number) and not all_alike(number)
 
 
 def cl_rut(number: str) -> bool:
@@ -122,7 +118,7 @@ def id_nik(number: str) -> bool:
 
 def il_identity(number: str) -> bool:
     """Israeli identity number: nine digits, Luhn's digit (Population Authority)."""
-    return len(number) == 9 and int(number) > 0 and luhn(number) and not _all_alike(number)
+    return len(number) == 9 and int(number) > 0 and luhn(number) and not all_alike(number)
 
 
 def in_aadhaar(number: str) -> bool:
@@ -138,7 +134,7 @@ def in_gstin(number: str) -> bool:
 def jp_my_number(number: str) -> bool:
     """Japanese individual number: eleven digits and a check digit (ministerial ordinance 85 of 2014)."""
     rest = weighted_sum(number[10::-1], (2, 3, 4, 5, 6, 7, 2, 3, 4, 5, 6)) % 11
-    return len(number) == 12 and (0 if rest < 2 else 11 - rest) == int(number[11]) and not _all_alike(number)
+    return len(number) == 12 and (0 if rest < 2 else 11 - rest) == int(number[11]) and not all_alike(number)
 
 
 def kr_resident(number: str) -> bool:
@@ -276,7 +272,7 @@ def za_identity(number: str) -> bool:
 
 def imei(number: str) -> bool:
     """Identity of a mobile device: fifteen digits, Luhn's digit (3GPP TS 23.003)."""
-    return len(number) == 15 and luhn(number) and not _all_alike(number)
+    return len(number) == 15 and luhn(number) and not all_alike(number)
 
 
 def vin(number: str) -> bool:

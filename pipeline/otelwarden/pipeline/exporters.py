@@ -1,0 +1,106 @@
+"""The exporters at the end of the pipelines: endpoints that signals share, bound destinations, archives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from opentelemetry.sdk._logs.export import LogRecordExporter
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from otelwarden.core import (
+    Classification,
+    FairBatchLogRecordProcessor,
+    FairBatchSpanProcessor,
+    TenantRouting,
+)
+from otelwarden.failover import (
+    EndpointPool,
+    FailoverConfig,
+    FailoverLogRecordExporter,
+    FailoverMetricExporter,
+    FailoverSpanExporter,
+)
+from otelwarden.pipeline.destinations import DestinationLogRecordExporter, DestinationSpanExporter, bound_to
+from otelwarden.pipeline.settings import PipelineSettings, Settings
+from otelwarden.pipeline.warden import Parts
+from otelwarden.redaction import ProcessorArchive
+
+_ExporterT = TypeVar("_ExporterT", bound="FailoverSpanExporter | FailoverLogRecordExporter | FailoverMetricExporter")
+
+
+class Exporters:
+    """Makes exporters of `settings`, and notes in `parts` what must be stopped again.
+
+    Args:
+        directory: answers whom failover may ask about tenants; None for nobody.
+    """
+
+    def __init__(self, settings: Settings, parts: Parts, *, directory: Callable[[], TenantRouting | None]) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._directory = directory
+        self._pools: dict[str, EndpointPool] = {}
+
+    def spans(self, pipeline: PipelineSettings) -> SpanExporter:
+        """What exports spans."""
+        others = self._make(FailoverSpanExporter, *self._shared(pipeline.exporter))
+        bound = {name: self._make(FailoverSpanExporter, own, pool) for name, own, pool in self._bound(pipeline)}
+        return DestinationSpanExporter(others, bound) if bound else others
+
+    def logs(self, pipeline: PipelineSettings) -> LogRecordExporter:
+        """What exports log records."""
+        others = self._make(FailoverLogRecordExporter, *self._shared(pipeline.exporter))
+        bound = {name: self._make(FailoverLogRecordExporter, own, pool) for name, own, pool in self._bound(pipeline)}
+        return DestinationLogRecordExporter(others, bound) if bound else others
+
+    def metrics(self, pipeline: PipelineSettings) -> FailoverMetricExporter:
+        """What exports metrics."""
+        return self._make(FailoverMetricExporter, *self._shared(pipeline.exporter))
+
+    def archive(self, exporter: str) -> ProcessorArchive:
+        """An archive that items leave through, on batches of its own."""
+        shared, runtime = self._shared(exporter), self._parts.runtime
+        spans = FairBatchSpanProcessor(self._make(FailoverSpanExporter, *shared, routed=False), runtime=runtime)
+        logs = FairBatchLogRecordProcessor(
+            self._make(FailoverLogRecordExporter, *shared, routed=False), runtime=runtime
+        )
+        metrics = self._make(FailoverMetricExporter, *shared, routed=False)
+        self._parts.archives += (spans, logs, metrics)
+        return ProcessorArchive(spans=spans, logs=logs, metrics=metrics.export)
+
+    def _make(
+        self, kind: type[_ExporterT], config: FailoverConfig, pool: EndpointPool | None, *, routed: bool = True
+    ) -> _ExporterT:
+        directory = self._directory() if routed else None
+        exporter = kind(config=config, pool=pool, runtime=self._parts.runtime, directory=directory)
+        if exporter.pool not in self._parts.pools:
+            self._parts.pools.append(exporter.pool)
+        if exporter.spool is not None:
+            self._parts.spools.append(exporter.spool)
+        return exporter
+
+    def _shared(self, name: str) -> tuple[FailoverConfig, EndpointPool | None]:
+        """The configuration of an exporter, and the pool that its signals share.
+
+        None for the endpoints of the standard environment, which may name another for each signal.
+        """
+        config: FailoverConfig = self._settings.components[name]
+        return config, self._pool(name, config) if config.endpoints else None
+
+    def _bound(self, pipeline: PipelineSettings) -> list[tuple[Classification, FailoverConfig, EndpointPool]]:
+        """The classifications that are bound to some endpoints of the exporter, each with those alone."""
+        redaction = pipeline.processors.get("redaction")
+        if redaction is None:
+            return []
+        config: FailoverConfig = self._settings.components[pipeline.exporter]
+        found = []
+        for classification, names in self._settings.components[redaction].classification.destinations.items():
+            own = bound_to(config, classification, names)
+            found.append((classification, own, self._pool(f"{redaction} {classification} {pipeline.exporter}", own)))
+        return found
+
+    def _pool(self, key: str, config: FailoverConfig) -> EndpointPool:
+        if key not in self._pools:
+            self._pools[key] = EndpointPool(config=config, runtime=self._parts.runtime)
+        return self._pools[key]
