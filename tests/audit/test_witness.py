@@ -266,7 +266,7 @@ def test_a_witness_that_refuses_is_told_of(
     seen: list[GovernanceEvent] = []
     runtime.observe(seen.append)
     stranger = SigningKey.generate()
-    trail = AuditTrail(tmp_path / "strange", key=stranger, runtime=runtime, witness=serve().url)
+    trail = AuditTrail(tmp_path / "strange", key=stranger, runtime=runtime, witness=serve().url, sync_timeout=60.0)
     decide(trail, 0)
     assert trail.checkpoint()
     until(lambda: bool(seen))

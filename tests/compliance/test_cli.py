@@ -129,7 +129,7 @@ def test_colours_for_a_terminal_alone(ran: Service) -> None:
             shown += piece
     except OSError:  # how Linux says that nobody writes any more
         pass
-    assert done.wait(30) == 1
+    assert done.wait(120) == 1
     assert b"\x1b[31m" in shown and "█".encode() in shown
     plain = subprocess.run(words, capture_output=True, check=False, env=environment)
     assert b"\x1b[" not in plain.stdout

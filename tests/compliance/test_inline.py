@@ -40,7 +40,7 @@ def blocking(service: Service) -> Iterator[Callable[..., Warden]]:
 
     yield start
     for warden in running:
-        warden.shutdown(5)
+        warden.shutdown(60)
 
 
 def pay(warden: Warden, tenant: str, note: str) -> None:
@@ -180,11 +180,11 @@ def test_a_forked_child_watches_for_itself(blocking: Callable[..., Warden], serv
     if not child:
         try:
             pay(warden, "acme", f"card {CARD}")
-            warden.shutdown(5)
+            warden.shutdown(60)
         finally:
             os._exit(0)
     until(lambda: os.waitpid(child, os.WNOHANG)[0] == child)
-    warden.shutdown(5)
+    warden.shutdown(60)
     assessor = service.assessor()
     found: list[Snapshot] = assessor.snapshots.read(assessor.configuration.digest, now_ns=time.time_ns())
     assert len(found) == 2

@@ -46,9 +46,9 @@ def test_bound_data_goes_to_its_endpoint_alone(tmp_path: Path) -> None:
     with FaultyReceiver() as usual, FaultyReceiver() as vault:
         warden = configure(document(tmp_path, usual.grpc_endpoint, vault.grpc_endpoint), set_global=False)
         work(warden)
-        assert warden.force_flush(20)
+        assert warden.force_flush(60)
         stats = warden.stats()
-        warden.shutdown(5)
+        warden.shutdown(60)
         raw = {name: each.raw_bytes() for name, each in (("usual", usual), ("vault", vault))}
         assert CARD.encode() not in raw["usual"]
         assert raw["vault"].count(CARD.encode()) == 2

@@ -21,7 +21,7 @@ for name in sys.argv[2:]:
 if sys.argv[1] == "dies":
     warden.force_flush(0.5)
     os.kill(os.getpid(), signal.SIGKILL)
-warden.force_flush(10)
+warden.force_flush(60)
 print(warden.stats().unaccounted, len(warden.stats().spools))
 """
 
