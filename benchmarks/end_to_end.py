@@ -15,6 +15,7 @@ automata of redaction built. What follows is other text of the same kind.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import statistics
 import subprocess
@@ -69,6 +70,7 @@ def run_side(side: str, endpoint: str, corpus: Path) -> dict[str, float]:
     """Makes every span of the corpus on one side; what the first ones cost, and the others."""
     work = spans_of(corpus)
     first, work = work[:FIRST_SPANS], work[FIRST_SPANS:]
+    gc.freeze()  # the collector would walk the corpus, which is no part of an application, in its thread
     with tempfile.TemporaryDirectory() as directory:
         provider, finish, scope = {"bare": bare, "plain": plain, "warden": warden}[side](endpoint, Path(directory))
         tracer = provider.get_tracer("benchmark")

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -37,6 +38,16 @@ ATTESTED = (
     "restore-drill",
 )
 CARD = "4111 1111 1111 1111"
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory, where there is a file system for that: nothing here is about what survives a crash of the machine, and
+    waiting for the disk is most of what trail, spool and findings do."""
+    memory = Path("/dev/shm")
+    usable = memory.is_dir() and os.access(memory, os.W_OK)
+    with TemporaryDirectory(prefix="otelwarden-", dir=memory if usable else None) as directory:
+        yield Path(directory)
 
 
 @pytest.fixture(scope="session")

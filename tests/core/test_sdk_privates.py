@@ -27,6 +27,7 @@ from otelwarden.core import (
     _sdk,
     bare_spans,
     events_of,
+    fields_of,
     is_instrumentation_suppressed,
     item_attributes,
     links_of,
@@ -169,6 +170,22 @@ def test_a_bare_span_has_text_in_its_attributes_only(provider: TracerProvider) -
     assert envelopes == [(plain.resource, plain.instrumentation_scope)] * 5
     by_hand = [ReadableSpan("b", trace.SpanContext(1, 2, False), attributes={"a": 1}), ReadableSpan("c")]
     assert bare_spans(by_hand)[0] == [(("b",), {"a": 1}), None]
+
+
+def test_the_fields_of_a_span(finished: ReadableSpan, provider: TracerProvider) -> None:
+    last = RecordingSpanProcessor()
+    provider.add_span_processor(last)
+    provider.get_tracer("test").start_span("plain", attributes={"key": 1}).end()
+    by_hand = ReadableSpan("by hand", trace.SpanContext(1, 2, False), attributes={"a": 1})
+    limited = TracerProvider(span_limits=SpanLimits(max_span_attributes=1), shutdown_on_exit=False)
+    limited.add_span_processor(last)
+    limited.get_tracer("test").start_span("cut", attributes={"key": 1, "other": 2}).end()
+    plain, cut = last.ended
+    for span in (finished, plain, by_hand, cut):
+        public = (span.context, span.parent, span.name, span.kind, span.start_time, span.end_time, span.status)
+        assert fields_of(span)[:8] == (*public, dict(span.attributes or {}))
+    # Whether that is all: the first has an event and a link, the third is not of the SDK's own types.
+    assert [fields_of(span)[8] for span in (finished, plain, by_hand, cut)] == [False, True, False, False]
 
 
 def test_a_copy_with_other_attributes_shares_the_rest() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from opentelemetry._logs import SeverityNumber
 
 from otelwarden.core import ConfigError, set_tenant, use_tenant
 from otelwarden.pipeline import configure, validate
@@ -180,3 +181,54 @@ def test_notices_may_be_left_out(tmp_path: Path) -> None:
         finally:
             warden.shutdown()
         assert len(receiver.log_records()) == 3
+
+
+def test_what_is_over_a_limit_leaves_through_another_exporter(tmp_path: Path) -> None:
+    """Redacted and tagged as everything, and counted exactly; errors stay where they are wanted."""
+    with FaultyReceiver() as receiver, FaultyReceiver() as cold:
+        budgets = {"logs": {"budget": {"items": "3/month"}}, "traces": {"budget": {"items": "2/month"}}}
+        quota = {"overflow": "reroute", "reroute_exporter": "failover/cold", "exempt": {"errors": True}}
+        content = document(receiver.grpc_endpoint, default=budgets, notice_period=None, **quota)
+        content["processors"]["redaction"] = {"policies": ["pii"]}
+        content["exporters"]["failover/cold"] = {"endpoints": [cold.grpc_endpoint]}
+        pipeline = {"processors": ["tenancy", "quota", "redaction"], "exporters": ["failover"]}
+        content["service"]["pipelines"] = {"traces": pipeline, "logs": pipeline}
+        warden = configure(content, set_global=False)
+        try:
+            logger = warden.logger_provider.get_logger("test")
+            for tenant in ("acme", "globex"):
+                spans(warden, tenant, 7)
+                for severity in (SeverityNumber.INFO, SeverityNumber.ERROR) * 4:
+                    body = "mail to person@example.com"
+                    logger.emit(body=body, severity_number=severity, context=set_tenant(tenant))
+            assert warden.force_flush()
+            stats = warden.stats()
+        finally:
+            warden.shutdown()
+        for tenant in ("acme", "globex"):
+            at = [
+                (
+                    sum(each.attributes["tenant.id"] == tenant for each in where.spans()),
+                    sum(each.attributes["tenant.id"] == tenant for each in where.log_records()),
+                )
+                for where in (receiver, cold)
+            ]
+            assert at == [(2, 6), (5, 2)], "three records by the budget, three more errors"
+        assert {each.severity_number for each in cold.log_records()} == {SeverityNumber.INFO.value}
+        assert b"person@example.com" not in receiver.raw_bytes() + cold.raw_bytes()
+        quota_accounts = [b for b in stats.balances if b.component == "quota"]
+        assert all(b.unaccounted == b.unaccounted_bytes == 0 for b in quota_accounts)
+        assert {(b.signal, b.forwarded, b.dropped["rerouted"]) for b in quota_accounts} == {
+            ("traces", 2, 5),
+            ("logs", 6, 2),
+        }
+
+
+def test_another_exporter_must_be_one(tmp_path: Path) -> None:
+    for quota, message in (
+        ({"overflow": "reroute"}, "is missing"),
+        ({"overflow": "reroute", "reroute_exporter": "failover"}, "the exporter of everything else"),
+        ({"overflow": "reroute", "reroute_exporter": "failover/none"}, "not defined under exporters"),
+    ):
+        (fault,) = validate(write(tmp_path / "otelwarden.yaml", document("http://localhost:1", **quota)))
+        assert (fault.pointer, fault.message) == ("/processors/quota/reroute_exporter", message)

@@ -11,6 +11,7 @@ from otelwarden.core import ConfigError
 from otelwarden.quota import (
     Amount,
     Budgets,
+    Exempt,
     MetricLimits,
     QuotaConfig,
     ReserveConfig,
@@ -49,7 +50,10 @@ def test_every_option_is_read():
                 DEFAULT, traces=dataclasses.replace(DEFAULT.traces, rate=None, burst=None, budget=Budgets())
             ),
         },
-        overflow="observe",
+        overflow="reroute",
+        sample_ratio=0.05,
+        reroute_exporter="failover/cold",
+        exempt=Exempt(errors=True, scopes=("payments.*", "billing")),
         max_debt=5000,
         logs_follow_traces=False,
         notice_period=300.0,
@@ -128,19 +132,22 @@ def test_the_debt_is_the_burst_and_at_least_a_thousand():
         (StoreConfig, load_schema("quota")["$defs"]["store"]),
         (ReserveConfig, load_schema("quota")["$defs"]["reserve"]),
         (UsageConfig, load_schema("quota")["$defs"]["usage"]),
+        (Exempt, load_schema("quota")["$defs"]["exempt"]),
         (TenantLimits, load_schema("limits")),
         (SignalLimits, load_schema("limits")["$defs"]["signal"]),
         (MetricLimits, load_schema("limits")["properties"]["metrics"]),
         (Budgets, load_schema("limits")["$defs"]["signal"]["properties"]["budget"]),
     ],
-    ids=["quota", "store", "reserve", "usage", "limits", "signal", "metrics", "budgets"],
+    ids=["quota", "store", "reserve", "usage", "exempt", "limits", "signal", "metrics", "budgets"],
 )
 def test_schema_and_dataclass_agree(of, schema):
     assert set(schema["properties"]) == {field.name for field in dataclasses.fields(of)}
     assert schema["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("of", [StoreConfig, ReserveConfig, UsageConfig], ids=["store", "reserve", "usage"])
+@pytest.mark.parametrize(
+    "of", [StoreConfig, ReserveConfig, UsageConfig, Exempt], ids=["store", "reserve", "usage", "exempt"]
+)
 def test_the_defaults_of_a_part_are_those_of_the_schema(of):
     schema = load_schema("quota")["$defs"][of.__name__.removesuffix("Config").lower()]
     assert of.from_mapping({name: each["default"] for name, each in schema["properties"].items()}) == of()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
-from otelwarden.core import events_of, item_attributes, links_of, plain_attributes
+from otelwarden.core import SPAN_ID, TRACE_ID, TRACE_STATE, events_of, fields_of, links_of, plain_attributes
 from otelwarden.otlp.attributes import Attributes
 from otelwarden.otlp.repair import Repairs
 from otelwarden.otlp.wire import delimited, enumeration, fixed64, optional, pack_fixed32, uint32
@@ -35,26 +35,34 @@ _LINK_FLAGS_OF_REMOTE: Final = b"\x35" + _IS_REMOTE
 
 def encode_span(span: ReadableSpan, repairs: Repairs) -> bytes:
     """A span as a `Span` message, without tag and length; raises whatever what cannot be repaired does."""
-    context: Any = span.get_span_context()
-    parts = [b"\x0a\x10", context.trace_id.to_bytes(16, "big"), b"\x12\x08", context.span_id.to_bytes(8, "big")]
+    context, parent, name, kind, start, end, status, attributes, all_there_is = fields_of(span)
+    parts = [b"\x0a\x10", context[TRACE_ID].to_bytes(16, "big"), b"\x12\x08", context[SPAN_ID].to_bytes(8, "big")]
     append = parts.append
-    trace_state = context.trace_state
+    trace_state = context[TRACE_STATE]
     if trace_state:
         append(optional(b"\x1a", repairs.utf8(",".join([f"{key}={value}" for key, value in trace_state.items()]))))
-    parent = span.parent
     if parent:
         append(b"\x22\x08")
-        append(parent.span_id.to_bytes(8, "big"))
-    append(optional(b"\x2a", repairs.utf8_of(span.name)))
-    append(_KINDS[span.kind])
-    start, end = span.start_time, span.end_time
+        append(parent[SPAN_ID].to_bytes(8, "big"))
+    append(optional(b"\x2a", repairs.utf8_of(name)))
+    append(_KINDS[kind])
     if start and end:
         append(_pack_times(_START_TIME, start, _END_TIME, end))
     else:
         append(fixed64(b"\x39", start) + fixed64(b"\x41", end))
-    attributes = item_attributes(span)
     if attributes:
         _ATTRIBUTES.write(attributes, parts, repairs)
+    if not all_there_is:
+        _write_rest(span, parts, repairs)
+    if status is not None:
+        append(_encode_status(status, repairs) if status.description else _BARE_STATUSES[status.status_code])
+    append(_FLAGS_OF_REMOTE if parent and parent.is_remote else _FLAGS)
+    return b"".join(parts)
+
+
+def _write_rest(span: ReadableSpan, parts: list[bytes], repairs: Repairs) -> None:
+    """Adds what most spans do not have: events, links, and how many of them and of the attributes were dropped."""
+    append = parts.append
     append(uint32(b"\x50", span.dropped_attributes))
     for event in events_of(span):
         append(delimited(b"\x5a", _encode_event(event, repairs)))
@@ -62,11 +70,6 @@ def encode_span(span: ReadableSpan, repairs: Repairs) -> bytes:
     for link in links_of(span):
         append(delimited(b"\x6a", _encode_link(link, repairs)))
     append(uint32(b"\x70", span.dropped_links))
-    status = span.status
-    if status is not None:
-        append(_encode_status(status, repairs) if status.description else _BARE_STATUSES[status.status_code])
-    append(_FLAGS_OF_REMOTE if parent and parent.is_remote else _FLAGS)
-    return b"".join(parts)
 
 
 def _encode_status(status: Status, repairs: Repairs) -> bytes:

@@ -2,10 +2,12 @@
 
 from otelwarden.core._sdk import (
     BAGGAGE_KEY,
+    SPAN_ID,
     TRACE_ID,
     TRACE_STATE,
     bare_spans,
     events_of,
+    fields_of,
     global_providers_set,
     is_instrumentation_suppressed,
     item_attributes,
@@ -130,6 +132,7 @@ __all__ = [
     "NO_TOKEN",
     "OTHER_TENANTS",
     "SIGNALS",
+    "SPAN_ID",
     "SYSTEM_CLOCK",
     "TENANT_ATTRIBUTE",
     "TENANT_KEY",
@@ -216,6 +219,7 @@ __all__ = [
     "digest_of",
     "end_span",
     "events_of",
+    "fields_of",
     "flush_within",
     "get_tenant",
     "global_providers_set",

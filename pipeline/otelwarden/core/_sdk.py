@@ -183,6 +183,33 @@ def links_of(span: ReadableSpan) -> Sequence[trace.Link]:
     return () if type(links) is BoundedList and not links._dq else span.links  # type: ignore[attr-defined]
 
 
+def fields_of(span: ReadableSpan) -> tuple[Any, Any, str, Any, int | None, int | None, Any, Mapping[str, Any], bool]:
+    """Context, parent, name, kind, start and end, status and attributes of a span; whether that is all there is of it.
+
+    It is where there are no events and links, and none were dropped, nor attributes. In one call: the properties and
+    the checks inside them cost 1.5 us.
+    """
+    attributes, events, links = span._attributes, span._events, span._links
+    values: Mapping[str, Any]
+    if type(attributes) is BoundedAttributes and type(events) is BoundedList and type(links) is BoundedList:
+        lists: Any = (events, links)
+        values = attributes._dict
+        all_there_is = not (attributes.dropped or lists[0]._dq or lists[1]._dq or lists[0].dropped or lists[1].dropped)
+    else:
+        values, all_there_is = plain_attributes(attributes), False
+    return (
+        span._context,
+        span._parent,
+        span._name,
+        span._kind,
+        span._start_time,
+        span._end_time,
+        span._status,
+        values,
+        all_there_is,
+    )
+
+
 def bare_attributes(span: ReadableSpan) -> Mapping[str, Any] | None:
     """The attributes of a span that holds no text elsewhere than in them and in its name.
 

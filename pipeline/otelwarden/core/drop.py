@@ -11,6 +11,10 @@ class Drop:
 
     reason: str
     """A short lower_snake_case word that ends up as a metric attribute: `rate`, `unknown_tenant`, `not_sampled` ..."""
+    action: str = "drop"
+    """What observers are told that was done: another word where the item goes another way."""
+    cause: str = ""
+    """What observers are told as the reason, where that says more than `reason`."""
 
 
 DROP_ON_ERROR = Drop("error")

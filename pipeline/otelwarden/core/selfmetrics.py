@@ -57,6 +57,11 @@ def _callback(series: Callable[[], Series]) -> Callable[[CallbackOptions], Itera
     return lambda _options: _summed(series())
 
 
+def _balances(runtime: Runtime, component: str) -> list[Balance]:
+    """The accounts of one stage; those of all others are not even read."""
+    return [each for each in runtime.balances(component.partition("/")[0]) if each.component == component]
+
+
 def publish_self_metrics(runtime: Runtime, provider: MeterProvider, *, max_tenants: int = 50) -> None:
     """Publishes the ledgers, decisions and errors of a pipeline, for the components that it has by now.
 
@@ -79,13 +84,12 @@ def publish_self_metrics(runtime: Runtime, provider: MeterProvider, *, max_tenan
         name = f"otelwarden.{component.replace('/', '_')}"
 
         def count(field: str, of: str = component) -> Callable[[], Series]:
-            return lambda: ((getattr(b, field), attributes(b)) for b in runtime.balances() if b.component == of)
+            return lambda: ((getattr(b, field), attributes(b)) for b in _balances(runtime, of))
 
         def dropped(of: str = component) -> Series:
-            for balance in runtime.balances():
-                if balance.component == of:
-                    for reason, number in balance.dropped.items():
-                        yield number, {**attributes(balance), "otelwarden.reason": reason}
+            for balance in _balances(runtime, of):
+                for reason, number in balance.dropped.items():
+                    yield number, {**attributes(balance), "otelwarden.reason": reason}
 
         def decisions(of: str = component) -> Series:
             for made, number in runtime.decisions().items():
@@ -130,7 +134,7 @@ def _publish_sizes(
     """The accounts in bytes, of stages that measure what they get; of others there is no series."""
 
     def measured() -> list[Balance]:
-        return [b for b in runtime.balances() if b.component == component and b.received_bytes]
+        return [b for b in _balances(runtime, component) if b.received_bytes]
 
     def size(field: str) -> Callable[[], Series]:
         return lambda: ((getattr(b, f"{field}_bytes"), attributes(b)) for b in measured())
@@ -157,7 +161,7 @@ def _publish_conventions(runtime: Runtime, provider: MeterProvider) -> None:
     meter = provider.get_meter(_SCOPE)
 
     def of_batch(signal: str) -> list[Balance]:
-        return [b for b in runtime.balances() if b.component == BATCH and b.signal == signal]
+        return [b for b in _balances(runtime, BATCH) if b.signal == signal]
 
     for signal, item in _ITEM_NAMES.items():
         kind = f"otelwarden.core.FairBatch{'Span' if item == 'span' else 'LogRecord'}Processor"

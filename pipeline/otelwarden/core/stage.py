@@ -120,8 +120,8 @@ class Stage(Generic[_ItemT]):
         trace_id, span_id = item_ids(item)
         self.runtime.emit(
             self._component,
-            "drop",
-            drop.reason,
+            drop.action,
+            drop.cause or drop.reason,
             tenant=tenant,
             signal=self.ledger.signal,
             trace_id=trace_id,

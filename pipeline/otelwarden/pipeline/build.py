@@ -29,7 +29,7 @@ from otelwarden.core import (
     raised_cardinality_limits,
     sampler_of_environment,
 )
-from otelwarden.pipeline.compliance import ProcessView, open_assessor, scanner_of, settle_trails
+from otelwarden.pipeline.compliance import CatalogueScanner, ProcessView, open_assessor, policies_of, settle_trails
 from otelwarden.pipeline.components import Components
 from otelwarden.pipeline.exporting import log_exporter, span_exporter, staged_reader
 from otelwarden.pipeline.handler import attach_handler
@@ -85,13 +85,18 @@ class Builder:
 
     def _build_traces(self, pipeline: PipelineSettings, resource: Resource) -> None:
         components, runtime = self._components, self._runtime
-        exporter = span_exporter(components, pipeline)
-        processor: SpanProcessor = FairBatchSpanProcessor(exporter, config=pipeline.batch, runtime=runtime)
+        processor: SpanProcessor = self._leaving_spans(pipeline)
         sampler: Sampler | None = None
         if (limiter := components.limiter(pipeline)) is not None:
             resolver = components.resolver(pipeline)
+            other = limiter.config.reroute_exporter
             processor = QuotaSpanProcessor(
-                processor, limiter=limiter, resolver=resolver, count_bytes=True, runtime=runtime
+                processor,
+                limiter=limiter,
+                reroute=self._leaving_spans(pipeline, other) if other else None,
+                resolver=resolver,
+                count_bytes=True,
+                runtime=runtime,
             )
             if limiter.config.reserve is not None:
                 processor = ErrorReserveSpanProcessor(processor, limiter=limiter, resolver=resolver, runtime=runtime)
@@ -103,14 +108,29 @@ class Builder:
         provider.add_span_processor(processor)
         self.parts.span_processor, self.parts.tracer_provider = processor, provider
 
+    def _leaving_spans(self, pipeline: PipelineSettings, exporter: str = "") -> SpanProcessor:
+        """What spans pass on their way out through an exporter, from the batch on."""
+        leaving = span_exporter(self._components, pipeline, exporter)
+        return FairBatchSpanProcessor(leaving, config=pipeline.batch, runtime=self._runtime)
+
+    def _leaving_logs(self, pipeline: PipelineSettings, exporter: str = "") -> LogRecordProcessor:
+        """As `_leaving_spans`, for log records."""
+        leaving = log_exporter(self._components, pipeline, exporter)
+        return FairBatchLogRecordProcessor(leaving, config=pipeline.batch, runtime=self._runtime)
+
     def _build_logs(self, pipeline: PipelineSettings, resource: Resource) -> None:
         components, runtime = self._components, self._runtime
-        exporter = log_exporter(components, pipeline)
-        processor: LogRecordProcessor = FairBatchLogRecordProcessor(exporter, config=pipeline.batch, runtime=runtime)
+        processor: LogRecordProcessor = self._leaving_logs(pipeline)
         if (limiter := components.limiter(pipeline)) is not None:
             resolver = components.resolver(pipeline)
+            other = limiter.config.reroute_exporter
             processor = QuotaLogRecordProcessor(
-                processor, limiter=limiter, resolver=resolver, count_bytes=True, runtime=runtime
+                processor,
+                limiter=limiter,
+                reroute=self._leaving_logs(pipeline, other) if other else None,
+                resolver=resolver,
+                count_bytes=True,
+                runtime=runtime,
             )
         if (tenancy := components.tenancy(pipeline)) is not None:
             processor = TenantLogRecordProcessor(processor, tenancy=tenancy, runtime=runtime)
@@ -171,7 +191,8 @@ class Builder:
         config = self._settings.compliance
         if config is None:
             return
-        self._scanner = scanner_of(self._settings)
+        self._policies = policies_of(self._settings)
+        self._scanner = CatalogueScanner(tuple(self._policies.values()))
         self._sample = Sample(
             self._scanner,
             items=config.sample_items,
@@ -198,6 +219,7 @@ class Builder:
             self._settings,
             config,
             runtime=self._runtime,
+            policies=self._policies,
             scanner=self._scanner,
             recorders=parts.trails,
             snapshot=view.snapshot,

@@ -118,7 +118,13 @@ class CatalogueScanner:
         return sorted(found)
 
 
-def configuration_of(settings: Settings) -> Configuration:
+def policies_of(settings: Settings) -> Mapping[str, RedactionPolicy]:
+    """What the files of redaction say, by the id of the component; raises ConfigError for one that is refused."""
+    redactions = {name: each for name, each in settings.components.items() if isinstance(each, RedactionConfig)}
+    return {name: config.load_policy() for name, config in redactions.items()}
+
+
+def configuration_of(settings: Settings, policies: Mapping[str, RedactionPolicy]) -> Configuration:
     """Settings as facts: with defaults, and with what the files they name say.
 
     Raises:
@@ -133,11 +139,7 @@ def configuration_of(settings: Settings) -> Configuration:
             signal: PipelineFacts(processors=dict(pipeline.processors), exporter=pipeline.exporter)
             for signal, pipeline in settings.pipelines.items()
         },
-        policies={
-            name: policy_facts(config.load_policy())
-            for name, config in settings.components.items()
-            if isinstance(config, RedactionConfig)
-        },
+        policies={name: policy_facts(policy) for name, policy in policies.items()},
         resource=dict(settings.resource),
         service={
             "logging_handler": settings.logging_handler,
@@ -213,12 +215,6 @@ def _acts_always(rule: Rule, signal: Signal) -> bool:
 
 def _exempts_any_key(allowance: Allowance) -> bool:
     return allowance.keys is not None and all(allowance.keys.match(key) for key in _NOBODYS_KEYS)
-
-
-def scanner_of(settings: Settings) -> SensitiveScanner:
-    """The scanner that looks once more at what leaves."""
-    policies = [each.load_policy() for each in settings.components.values() if isinstance(each, RedactionConfig)]
-    return CatalogueScanner(policies)
 
 
 def trails_of(settings: Settings) -> tuple[TrailEvidence, ...]:
@@ -333,6 +329,7 @@ def open_assessor(
     config: ComplianceConfig,
     *,
     runtime: Runtime,
+    policies: Mapping[str, RedactionPolicy] | None = None,
     scanner: SensitiveScanner | None = None,
     recorders: Sequence[DecisionRecorder] = (),
     snapshot: Callable[[], Snapshot] | None = None,
@@ -341,6 +338,7 @@ def open_assessor(
     """The assessor of a configuration, of the running service or from outside.
 
     Args:
+        policies: as `policies_of` has them; None to load them.
         scanner: None for a new one.
         recorders: the trails that decisions of people are written to.
         snapshot: what this process sees of itself; None outside of the service.
@@ -349,9 +347,11 @@ def open_assessor(
     Raises:
         ConfigError: a file is refused, or the findings cannot be opened.
     """
+    if policies is None:
+        policies = policies_of(settings)
     sources = EvidenceSources(
-        configuration=configuration_of(settings),
-        scanner=scanner or scanner_of(settings),
+        configuration=configuration_of(settings, policies),
+        scanner=scanner or CatalogueScanner(tuple(policies.values())),
         trails=trails_of(settings),
         snapshot=snapshot,
         settle=settle,

@@ -42,16 +42,21 @@ class Exporters:
         self._directory = directory
         self._pools: dict[str, EndpointPool] = {}
 
-    def spans(self, pipeline: PipelineSettings) -> SpanExporter:
-        """What exports spans."""
-        others = self._make(FailoverSpanExporter, *self._shared(pipeline.exporter))
-        bound = {name: self._make(FailoverSpanExporter, own, pool) for name, own, pool in self._bound(pipeline)}
+    def spans(self, pipeline: PipelineSettings, exporter: str) -> SpanExporter:
+        """What exports spans of a pipeline through an exporter."""
+        others = self._make(FailoverSpanExporter, *self._shared(exporter))
+        bound = {
+            name: self._make(FailoverSpanExporter, own, pool) for name, own, pool in self._bound(pipeline, exporter)
+        }
         return DestinationSpanExporter(others, bound) if bound else others
 
-    def logs(self, pipeline: PipelineSettings) -> LogRecordExporter:
-        """What exports log records."""
-        others = self._make(FailoverLogRecordExporter, *self._shared(pipeline.exporter))
-        bound = {name: self._make(FailoverLogRecordExporter, own, pool) for name, own, pool in self._bound(pipeline)}
+    def logs(self, pipeline: PipelineSettings, exporter: str) -> LogRecordExporter:
+        """What exports log records of a pipeline through an exporter."""
+        others = self._make(FailoverLogRecordExporter, *self._shared(exporter))
+        bound = {
+            name: self._make(FailoverLogRecordExporter, own, pool)
+            for name, own, pool in self._bound(pipeline, exporter)
+        }
         return DestinationLogRecordExporter(others, bound) if bound else others
 
     def metrics(self, pipeline: PipelineSettings) -> FailoverMetricExporter:
@@ -88,16 +93,18 @@ class Exporters:
         config: FailoverConfig = self._settings.components[name]
         return config, self._pool(name, config) if config.endpoints else None
 
-    def _bound(self, pipeline: PipelineSettings) -> list[tuple[Classification, FailoverConfig, EndpointPool]]:
-        """The classifications that are bound to some endpoints of the exporter, each with those alone."""
+    def _bound(
+        self, pipeline: PipelineSettings, exporter: str
+    ) -> list[tuple[Classification, FailoverConfig, EndpointPool]]:
+        """The classifications that are bound to some endpoints of an exporter, each with those alone."""
         redaction = pipeline.processors.get("redaction")
         if redaction is None:
             return []
-        config: FailoverConfig = self._settings.components[pipeline.exporter]
+        config: FailoverConfig = self._settings.components[exporter]
         found = []
         for classification, names in self._settings.components[redaction].classification.destinations.items():
             own = bound_to(config, classification, names)
-            found.append((classification, own, self._pool(f"{redaction} {classification} {pipeline.exporter}", own)))
+            found.append((classification, own, self._pool(f"{redaction} {classification} {exporter}", own)))
         return found
 
     def _pool(self, key: str, config: FailoverConfig) -> EndpointPool:

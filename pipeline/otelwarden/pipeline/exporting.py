@@ -17,10 +17,14 @@ from otelwarden.pipeline.settings import PipelineSettings
 from otelwarden.redaction import RedactionLogRecordExporter, RedactionMetricReader, RedactionSpanExporter
 
 
-def span_exporter(components: Components, pipeline: PipelineSettings) -> SpanExporter:
-    """The exporter of spans behind its stages."""
+def span_exporter(components: Components, pipeline: PipelineSettings, name: str = "") -> SpanExporter:
+    """The exporter of spans behind its stages.
+
+    Args:
+        name: id of another exporter than that of the pipeline.
+    """
     runtime = components.runtime
-    exporter = components.exporters.spans(pipeline)
+    exporter = components.exporters.spans(pipeline, name or pipeline.exporter)
     if (trail := components.trail(pipeline)) is not None:
         exporter = AuditSpanExporter(exporter, trail=trail, runtime=runtime)
     if (watch := components.parts.watch) is not None:
@@ -30,10 +34,10 @@ def span_exporter(components: Components, pipeline: PipelineSettings) -> SpanExp
     return exporter
 
 
-def log_exporter(components: Components, pipeline: PipelineSettings) -> LogRecordExporter:
-    """The exporter of log records behind its stages."""
+def log_exporter(components: Components, pipeline: PipelineSettings, name: str = "") -> LogRecordExporter:
+    """The exporter of log records behind its stages; the arguments are those of `span_exporter`."""
     runtime = components.runtime
-    exporter = components.exporters.logs(pipeline)
+    exporter = components.exporters.logs(pipeline, name or pipeline.exporter)
     if (trail := components.trail(pipeline)) is not None:
         exporter = AuditLogRecordExporter(exporter, trail=trail, runtime=runtime)
     if (watch := components.parts.watch) is not None:

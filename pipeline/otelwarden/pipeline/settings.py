@@ -170,6 +170,7 @@ class _Reader:
         self._check_archives(components)
         self._check_trail_logs(components)
         pipelines = {signal: self._pipeline(signal, raw) for signal, raw in service["pipelines"].items()}
+        self._check_other_exporters(components, pipelines.values())
         self._check_destinations(components, pipelines.values())
         return Settings(
             file=self._file,
@@ -212,6 +213,20 @@ class _Reader:
                         pointer = f"/processors/{name.replace('/', '~1')}/archives/{archive}/exporter"
                         self._check_reference(each.exporter, "exporters", pointer)
 
+    def _check_other_exporters(self, components: Mapping[str, Any], pipelines: Iterable[PipelineSettings]) -> None:
+        """Refuses exporters for what leaves another way that are missing, unknown, or the way of everything."""
+        used = {pipeline.exporter for pipeline in pipelines}
+        for name, config in components.items():
+            if not isinstance(config, QuotaConfig):
+                continue
+            pointer, other = f"/processors/{name.replace('/', '~1')}/reroute_exporter", config.reroute_exporter
+            if other is not None:
+                self._check_reference(other, "exporters", pointer)
+                if other in used:
+                    self._fault(pointer, "the exporter of everything else", other, "another one")
+            elif config.overflow == "reroute":
+                self._fault(pointer, "is missing", allowed="the id of an exporter")
+
     def _check_trail_logs(self, components: Mapping[str, Any]) -> None:
         for name, config in components.items():
             if isinstance(config, AuditConfig) and config.logs is not None:
@@ -222,16 +237,19 @@ class _Reader:
         """Refuses destinations that an exporter behind the redaction does not have."""
         for pipeline in pipelines:
             name = pipeline.processors.get("redaction", "")
-            redaction, exporter = components.get(name), components.get(pipeline.exporter)
-            if redaction is None or exporter is None:
+            redaction = components.get(name)
+            if redaction is None:
                 continue
-            labels = [endpoint.label for endpoint in exporter.endpoints]
             pointer = f"/processors/{name.replace('/', '~1')}/classification/destinations"
-            for classification, names in redaction.classification.destinations.items():
-                for index, label in enumerate(names):
-                    if label not in labels:
-                        message, allowed = f"no endpoint of {pipeline.exporter} has this name", ", ".join(labels)
-                        self._fault(f"{pointer}/{classification}/{index}", message, label, allowed or "none is named")
+            for exporter in _exporters_of(pipeline, components):
+                labels = [endpoint.label for endpoint in components[exporter].endpoints]
+                for classification, names in redaction.classification.destinations.items():
+                    for index, label in enumerate(names):
+                        if label not in labels:
+                            message, allowed = f"no endpoint of {exporter} has this name", ", ".join(labels)
+                            self._fault(
+                                f"{pointer}/{classification}/{index}", message, label, allowed or "none is named"
+                            )
 
     def _adopt(self, error: ConfigError, pointer: str) -> None:
         """Takes over what a component says of its block; faults in other files keep their place."""
@@ -283,6 +301,13 @@ class _Reader:
         except ConfigError as error:
             self._adopt(error, pointer)
             return BatchConfig()
+
+
+def _exporters_of(pipeline: PipelineSettings, components: Mapping[str, Any]) -> list[str]:
+    """Ids of the exporters that items of a pipeline may leave through."""
+    quota = components.get(pipeline.processors.get("quota", ""))
+    found = [pipeline.exporter, quota.reroute_exporter if quota is not None else None]
+    return [name for name in found if name is not None and name in components]
 
 
 def _absolute_paths(block: Any, base: Path, key: str = "") -> Any:

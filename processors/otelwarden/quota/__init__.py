@@ -1,7 +1,7 @@
 """How much telemetry each tenant may send."""
 
 from otelwarden.quota.amounts import Amount, Budgets
-from otelwarden.quota.config import QuotaConfig
+from otelwarden.quota.config import Exempt, QuotaConfig
 from otelwarden.quota.limiter import QuotaLimiter, Usage
 from otelwarden.quota.limits import MetricLimits, SignalLimits, TenantLimits
 from otelwarden.quota.logs import QuotaLogRecordProcessor
@@ -27,6 +27,7 @@ __all__ = [
     "Budgets",
     "DropNotices",
     "ErrorReserveSpanProcessor",
+    "Exempt",
     "LimitStatus",
     "MemoryStore",
     "Meter",

@@ -5,21 +5,60 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from otelwarden.core import ConfigError, Fault, parse_duration, schema_faults
+from otelwarden.quota.amounts import unknown_keys
 from otelwarden.quota.limits import SignalLimits, TenantLimits
 from otelwarden.quota.reserveconfig import ReserveConfig
 from otelwarden.quota.storeconfig import StoreConfig
 from otelwarden.quota.usageconfig import UsageConfig
 
-Overflow: TypeAlias = Literal["drop", "observe"]
+Overflow: TypeAlias = Literal["drop", "sample", "observe", "reroute"]
 
-OVERFLOWS: Final[tuple[Overflow, ...]] = ("drop", "observe")
+OVERFLOWS: Final[tuple[Overflow, ...]] = get_args(Overflow)
 DEFAULT_MIN_DEBT: Final = 1000
 
-_PLAIN: Final = ("overflow", "max_debt", "logs_follow_traces", "notice_period")
+_PLAIN: Final = ("overflow", "sample_ratio", "reroute_exporter", "max_debt", "logs_follow_traces", "notice_period")
 _NOTICE_PERIODS: Final = (1.0, 86_400.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exempt:
+    """What passes whatever its tenant has left: it is charged like anything, and only told of where it was refused.
+
+    Raises:
+        ConfigError: a field is not what it should be.
+    """
+
+    errors: bool = False
+    """Whether spans with the status ERROR and log records of severity ERROR and above are exempt."""
+    scopes: tuple[str, ...] = ()
+    """Names of instrumentation scopes that are exempt; a `*` at the end stands for anything."""
+
+    def __post_init__(self) -> None:
+        faults = []
+        if not isinstance(self.errors, bool):
+            faults.append(Fault(pointer="/errors", message="not true or false", given=self.errors))
+        if isinstance(self.scopes, str) or not all(isinstance(each, str) and each for each in self.scopes):
+            faults.append(Fault(pointer="/scopes", message="not names", given=self.scopes, allowed="texts, none empty"))
+        if faults:
+            raise ConfigError(faults)
+        object.__setattr__(self, "scopes", tuple(self.scopes))
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> Exempt:
+        """What `{"errors": true, "scopes": ["payments.*"]}` exempts.
+
+        Raises:
+            ConfigError: with everything that is wrong, and a pointer relative to the block to each.
+        """
+        faults = unknown_keys(settings, ("errors", "scopes"))
+        if not isinstance(settings.get("scopes", []), list):
+            faults.append(Fault(pointer="/scopes", message="not a list", given=settings["scopes"]))
+        if faults:
+            raise ConfigError(faults)
+        return cls(**settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +74,14 @@ class QuotaConfig:
     plans: Mapping[str, TenantLimits] = field(default_factory=dict)
     """Named limits, each laid over the default; a tenant names its plan."""
     overflow: Overflow = "drop"
-    """What happens over a limit: `drop`, or `observe`: count what would have been dropped and let it pass."""
+    """What happens over a limit: `drop`; `sample`: a share of `sample_ratio` passes; `observe`: count what would have
+    been dropped and let it pass; `reroute`: it goes into another pipeline."""
+    sample_ratio: float = 0.01
+    """The share of traces and log records over a limit that passes with `overflow: sample`; above 0, at most 1."""
+    reroute_exporter: str | None = None
+    """Id of the exporter that gets what is over a limit with `overflow: reroute`; only for `configure()`."""
+    exempt: Exempt = field(default_factory=Exempt)
+    """What is never throttled."""
     max_debt: int | None = None
     """Spans by which traces that the sampler kept may overdraw their tenant's limit, so that they stay whole; None
     for as many as the burst, at least 1,000."""
@@ -55,6 +101,16 @@ class QuotaConfig:
         faults = []
         if self.overflow not in OVERFLOWS:
             faults.append(_overflow_fault(self.overflow))
+        ratio = self.sample_ratio
+        if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 < ratio <= 1:
+            allowed = "more than 0, at most 1"
+            faults.append(Fault(pointer="/sample_ratio", message="not a share", given=ratio, allowed=allowed))
+        if self.reroute_exporter is not None and self.overflow != "reroute":
+            message = "an exporter to which nothing goes"
+            allowed = "with `overflow: reroute`"
+            faults.append(
+                Fault(pointer="/reroute_exporter", message=message, given=self.reroute_exporter, allowed=allowed)
+            )
         if self.max_debt is not None and not (
             isinstance(self.max_debt, int) and not isinstance(self.max_debt, bool) and self.max_debt >= 0
         ):
@@ -116,6 +172,7 @@ class QuotaConfig:
         settings = {} if settings is None else settings
         faults: list[Fault] = []
         default, plans, store, usage, reserve = TenantLimits(), {}, StoreConfig(), None, None
+        exempt = Exempt()
         rest: dict[str, Any] = {}
         if isinstance(settings, Mapping):
             rest = {key: settings[key] for key in _PLAIN if key in settings}
@@ -127,6 +184,7 @@ class QuotaConfig:
                 )
                 plans[name] = read or default
             store = _read(StoreConfig.from_mapping, settings.get("store"), "/store", faults) or store
+            exempt = _read(Exempt.from_mapping, settings.get("exempt"), "/exempt", faults) or exempt
             usage = _read(UsageConfig.from_mapping, settings.get("usage"), "/usage", faults)
             reserve = _read(ReserveConfig.from_mapping, settings.get("reserve"), "/reserve", faults)
             if settings.get("notice_period") is not None:
@@ -136,7 +194,8 @@ class QuotaConfig:
         faults += [fault for fault in schema_faults(settings, "quota") if fault.pointer not in found]
         if faults:
             raise ConfigError(faults)
-        return cls(default=default, plans=plans, store=store, usage=usage, reserve=reserve, **rest)
+        parts = {"exempt": exempt, "store": store, "usage": usage, "reserve": reserve}
+        return cls(default=default, plans=plans, **parts, **rest)
 
 
 def _read(read: Any, given: Any, pointer: str, faults: list[Fault]) -> Any:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from typing import Final
 
+from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.trace import get_current_span
 
 from otelwarden.core import (
     LOGS,
+    Deadline,
     Drop,
     ItemState,
     LogStageProcessor,
     OnError,
     Runtime,
     TenantResolver,
+    flush_within,
     item_ids,
+    randomness_of,
+    shutdown_within,
 )
 from otelwarden.quota.limiter import QuotaLimiter
 from otelwarden.quota.notice import SOURCE
-from otelwarden.quota.spans import DROPS
+from otelwarden.quota.overflow import Overflow
 from otelwarden.quota.verdict import OVER_LIMIT, verdict_of
 
 TRACE_DROPPED: Final = Drop("trace_dropped")
@@ -35,6 +40,7 @@ class QuotaLogRecordProcessor(LogStageProcessor):
     Args:
         next_processor: gets the records within the limits.
         limiter: shared with the other signals.
+        reroute: begins another pipeline, which gets the records over a limit; needed for `overflow: reroute`.
         on_error: what becomes of a record that could not be charged.
         resolver: whose a record is that no stage before this one has asked about.
         count_bytes: whether the accounts are in bytes too; 1 us for each item unless a batch processor of ours is next.
@@ -46,6 +52,7 @@ class QuotaLogRecordProcessor(LogStageProcessor):
         next_processor: LogRecordProcessor,
         *,
         limiter: QuotaLimiter,
+        reroute: LogRecordProcessor | None = None,
         on_error: OnError = "pass",
         resolver: TenantResolver | None = None,
         count_bytes: bool = False,
@@ -61,8 +68,15 @@ class QuotaLogRecordProcessor(LogStageProcessor):
             runtime=runtime,
         )
         self._take = limiter.charge
-        self._observe = limiter.config.overflow == "observe"
-        self._follow = limiter.config.logs_follow_traces and not self._observe
+        self._follow = limiter.config.logs_follow_traces and limiter.config.overflow != "observe"
+        self._rerouted = reroute
+        self._over: Overflow[ReadWriteLogRecord] = Overflow(
+            limiter.config,
+            LOGS,
+            is_error=_is_error,
+            reroute=reroute.on_emit if reroute is not None else None,
+            runtime=self._stage.runtime,
+        )
 
     def _charge(self, record: ReadWriteLogRecord, state: ItemState) -> ReadWriteLogRecord | Drop:
         if state.source == SOURCE:
@@ -70,21 +84,41 @@ class QuotaLogRecordProcessor(LogStageProcessor):
         context = record.log_record.context
         if self._follow and context is not None:
             verdict = verdict_of(get_current_span(context).get_span_context().trace_state)
-            if verdict is not None and verdict.held is None and verdict.reason in OVER_LIMIT:
-                return TRACE_DROPPED
+            reason = verdict.reason if verdict is not None and verdict.held is None else None
+            if reason is not None and reason in OVER_LIMIT:
+                if self._over.exempts(record, state.tenant, reason):
+                    return record
+                return self._over.drop(record, reason, TRACE_DROPPED)
         refusal = self._take(state.tenant, LOGS, record)
-        if refusal is None:
+        if refusal is None or self._over.passes(record, state.tenant, refusal, _randomness(record)):
             return record
-        if not self._observe:
-            return DROPS.get(refusal) or Drop(refusal)
-        trace_id, span_id = item_ids(record)
-        self._stage.runtime.emit(
-            "quota",
-            "would_drop",
-            refusal,
-            tenant=state.tenant,
-            signal=LOGS,
-            trace_id=trace_id,
-            span_id=span_id,
-        )
-        return record
+        return self._over.drop(record, refusal)
+
+    def shutdown(self, timeout_millis: int = 30_000) -> None:
+        """Shuts down the next in line, and the pipeline of what is over a limit."""
+        deadline = Deadline.after_millis(timeout_millis)
+        super().shutdown(deadline.remaining_millis)
+        if self._rerouted is not None:
+            shutdown_within(self._rerouted, deadline, self._stage.errors)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flushes both likewise."""
+        deadline = Deadline.after_millis(timeout_millis)
+        done = super().force_flush(deadline.remaining_millis)
+        return (self._rerouted is None or flush_within(self._rerouted, deadline, self._stage.errors)) and done
+
+
+def _is_error(record: ReadWriteLogRecord) -> bool:
+    severity = record.log_record.severity_number
+    return severity is not None and severity.value >= SeverityNumber.ERROR.value
+
+
+def _randomness(record: ReadWriteLogRecord) -> int | None:
+    """Records of one trace go together; those of none are left to chance."""
+    trace_id, _ = item_ids(record)
+    if not trace_id:
+        return None
+    context = record.log_record.context
+    return randomness_of(
+        trace_id, None if context is None else get_current_span(context).get_span_context().trace_state
+    )

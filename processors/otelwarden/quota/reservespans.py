@@ -24,9 +24,9 @@ from otelwarden.core import (
 )
 from otelwarden.quota.limiter import QuotaLimiter
 from otelwarden.quota.meters import RATE
+from otelwarden.quota.overflow import DROPS
 from otelwarden.quota.reserve import Decided, ErrorReserve, HeldItem, HeldTrace
 from otelwarden.quota.reserveconfig import ReserveConfig
-from otelwarden.quota.spans import DROPS
 from otelwarden.quota.verdict import DecidedTraceState, Verdict, verdict_of
 
 _LOOKS: Final = 4

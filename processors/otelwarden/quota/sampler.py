@@ -26,8 +26,8 @@ from otelwarden.core import (
     threshold_of,
     with_threshold,
 )
-from otelwarden.quota.limiter import QuotaLimiter
-from otelwarden.quota.meters import RATE
+from otelwarden.quota.limiter import Beginning, QuotaLimiter
+from otelwarden.quota.meters import BUDGET, RATE
 from otelwarden.quota.reserve import HeldTrace
 from otelwarden.quota.verdict import OVER_LIMIT, DecidedTraceState, Verdict, verdict_of
 
@@ -74,8 +74,11 @@ class QuotaSampler(Sampler):
         self._runtime = runtime or default_runtime()
         self._account = self._runtime.ledger("sampler", TRACES).account
         self._errors = self._runtime.errors("sampler")
-        self._observe = limiter.config.overflow == "observe"
-        self._may_wait = limiter.config.reserve is not None and not self._observe
+        config = limiter.config
+        self._observe = config.overflow == "observe"
+        self._reroute = config.overflow == "reroute"
+        self._sample = threshold_of(config.sample_ratio) if config.overflow == "sample" else None
+        self._may_wait = config.reserve is not None and not self._observe and not self._reroute
 
     def should_sample(
         self,
@@ -126,7 +129,10 @@ class QuotaSampler(Sampler):
                 self._settle(tenant, NOT_SAMPLED if first.decision is Decision.DROP else None)
                 return SamplingResult(first.decision, attributes, decided)
             share = probability_of(state)
-        begun = self._limiter.begin_trace(tenant, randomness_of(trace_id, state), share or 1.0)
+        randomness = randomness_of(trace_id, state)
+        begun = self._limiter.begin_trace(tenant, randomness, share or 1.0)
+        if self._sample is not None:
+            begun = _sampled(begun, randomness, self._sample)
         waits = begun.reason == RATE and self._may_wait and self._limiter.has_reserve(tenant)
         held = HeldTrace(tenant) if waits else None
         verdict = Verdict.of(context, tenant, begun.spans, begun.ended, begun.reason, held)
@@ -136,6 +142,8 @@ class QuotaSampler(Sampler):
             threshold = 0 if self._observe else begun.threshold
             return _kept(attributes, _kept_state(state, share, threshold, verdict))
         decided = DecidedTraceState.of(with_threshold(state, None), verdict)
+        if self._reroute:
+            return _kept(attributes, decided)
         return _recorded(attributes, decided) if waits else _dropped(decided)
 
     def _remote_child(
@@ -191,13 +199,21 @@ class QuotaSampler(Sampler):
         account = self._account(tenant)
         account.received.tick()
         over = reason in OVER_LIMIT
-        if reason is None or (over and self._observe):
+        if reason is None or (over and (self._observe or self._reroute)):
             account.forwarded.tick()
         else:
             account.dropped(reason).tick()
-        if reason is not None and over:
+        if reason is not None and over and not self._reroute:  # who reroutes a span tells of it
             action = "would_drop" if self._observe else "drop"
             self._runtime.emit("sampler", action, reason, tenant=tenant, signal=TRACES, trace_id=trace_id)
+
+
+def _sampled(begun: Beginning, randomness: int, least: int) -> Beginning:
+    """The decision, but that a trace of the sample is kept: one whose randomness is `least` or more."""
+    # While the rate keeps a larger share than the sample, that holds; a budget that is used up keeps none beside it.
+    threshold = least if begun.reason == BUDGET else min(begun.threshold, least)
+    reason = None if randomness >= threshold else begun.reason or RATE
+    return begun._replace(reason=reason, threshold=threshold)
 
 
 def _kept(attributes: Attributes, state: TraceState | None) -> SamplingResult:
