@@ -185,5 +185,5 @@ receiver.close()
 
 
 def test_a_fork_of_the_parent_that_ends_leaves_the_receiver_alone() -> None:
-    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "1\n"
