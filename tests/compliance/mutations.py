@@ -161,6 +161,21 @@ def _settings() -> Iterator[Mutation]:
         "limits are only observed", "quota.enforced", lambda d: d[processors]["quota"].update(overflow="observe")
     )
     yield setting(
+        "everything is exempt from limits",
+        "quota.enforced",
+        lambda d: d[processors]["quota"].update(exempt={"scopes": ["*"]}),
+    )
+    yield setting(
+        "all of a sample passes",
+        "quota.enforced",
+        lambda d: d[processors]["quota"].update(overflow="sample", sample_ratio=1),
+    )
+    yield setting(
+        "what is over a limit goes to nobody knows whom",
+        "recipients.registered recipients.purposes recipients.agreement recipients.regions transport.authenticated",
+        _rerouted_to_strangers,
+    )
+    yield setting(
         "the store of usage is dead",
         "quota.store errors.none",
         lambda d: d[processors]["quota"].update(store={"type": "redis", "url": "redis://127.0.0.1:1/0"}),
@@ -228,6 +243,11 @@ def _archived_abroad(document: dict[str, Any]) -> None:
     endpoint = {"url": "https://127.0.0.1:1", "headers": {"authorization": "Bearer of-the-test"}, "region": "us"}
     document["exporters"]["failover/vault"] = {"endpoints": [endpoint], "shutdown_patience": 0.1}
     document["processors"]["redaction"]["archives"]["vault"] = {"exporter": "failover/vault"}
+
+
+def _rerouted_to_strangers(document: dict[str, Any]) -> None:
+    document["exporters"]["failover/rest"] = {"endpoints": [{"url": "https://127.0.0.1:1"}], "shutdown_patience": 0.1}
+    document["processors"]["quota"].update(overflow="reroute", reroute_exporter="failover/rest")
 
 
 def _unproven(document: dict[str, Any]) -> None:

@@ -17,8 +17,14 @@ from opentelemetry._logs import LogRecord
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk._logs import ReadWriteLogRecord
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
+from opentelemetry.sdk.metrics import Counter, MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    ConsoleMetricExporter,
+    InMemoryMetricReader,
+    MetricReader,
+)
+from opentelemetry.sdk.metrics.view import DropAggregation
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.util import BoundedList
 
@@ -337,3 +343,12 @@ def test_a_state_left_on_a_live_span_is_seen_by_its_children_and_at_its_end(prov
     assert _sdk.state_left_on(last.ended[0]) is mine
     for nobody in (child, trace.INVALID_SPAN, ReadableSpan("by hand", attributes={}), None):
         assert _sdk.state_left_on(nobody) is None
+
+
+def test_the_preferences_of_a_metric_exporter_are_those_it_was_made_with() -> None:
+    temporality = {Counter: AggregationTemporality.DELTA}
+    aggregation = {Counter: DropAggregation()}
+    exporter = ConsoleMetricExporter(preferred_temporality=temporality, preferred_aggregation=aggregation)
+    wanted = {"preferred_temporality": temporality, "preferred_aggregation": aggregation}
+    assert _sdk.preferences_of(exporter) == wanted
+    assert _sdk.preferences_of(ConsoleMetricExporter(**wanted)) == wanted

@@ -18,11 +18,13 @@ class RedisServer:
     Args:
         directory: where it may write.
         options: further arguments.
+        tls: whether it speaks TLS alone, with the certificate that `options` name.
     """
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, tls: bool = False) -> None:
         self._directory = directory
         self._options = options
+        self._tls = tls
         self._holder = _port_held()
         self.port: int = self._holder.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
@@ -30,11 +32,12 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis{'s' if self._tls else ''}://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
-        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._directory)]
+        port = ["--port", "0", "--tls-port", str(self.port)] if self._tls else ["--port", str(self.port)]
+        arguments = [*port, "--bind", "127.0.0.1", "--save", "", "--dir", str(self._directory)]
         self._process = subprocess.Popen(
             [str(BINARY), *arguments, *self._options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

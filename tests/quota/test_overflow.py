@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from typing import Any
 
@@ -10,6 +11,8 @@ from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags, set_span_in_context
 
 from otelwarden.core import LOGS, TRACES, ConfigError, Runtime, probability_of, set_tenant, threshold_of, total
@@ -28,6 +31,16 @@ from otelwarden.testing import EventRecorder, FakeClock, RecordingLogRecordProce
 RATIO = 0.25
 
 
+class SeededIds(RandomIdGenerator):
+    """Trace ids that are the same in every run: on them hangs what is kept."""
+
+    def __init__(self) -> None:
+        self._draw = random.Random(1)
+
+    def generate_trace_id(self) -> int:
+        return self._draw.getrandbits(128) or 1
+
+
 class Run:
     """Spans and log records of which five of each pass, on a clock that stands still."""
 
@@ -42,7 +55,8 @@ class Run:
         self.spans, self.other_spans = RecordingSpanProcessor(), RecordingSpanProcessor()
         self.logs, self.other_logs = RecordingLogRecordProcessor(), RecordingLogRecordProcessor()
         reroutes = config.overflow == "reroute"
-        tracers = TracerProvider(sampler=QuotaSampler(limiter, runtime=self.runtime)) if sampler else TracerProvider()
+        head = QuotaSampler(limiter, runtime=self.runtime) if sampler else ALWAYS_ON
+        tracers = TracerProvider(sampler=head, id_generator=SeededIds())
         tracers.add_span_processor(
             QuotaSpanProcessor(
                 self.spans,

@@ -18,20 +18,28 @@ class Workers:
         settings: the quota block of all of them.
         rates: items a second that each offers, 0 for as many as it can.
         quiet: seconds without an item that passed, after which a process ends before its time.
+        journal: a directory in which each has a file with a byte for each item that passed.
     """
 
     def __init__(
-        self, settings: dict[str, Any], rates: list[float], seconds: float, quiet: float | None = None
+        self,
+        settings: dict[str, Any],
+        rates: list[float],
+        seconds: float,
+        journal: Path | None = None,
+        quiet: float | None = None,
     ) -> None:
-        more = [] if quiet is None else ["acme", str(quiet)]
+        self._journal = journal
         self.processes = [
             subprocess.Popen(
-                [sys.executable, str(APP), json.dumps(settings), str(seconds), str(rate), *more],
+                [sys.executable, str(APP), json.dumps(settings), str(seconds), str(rate)]
+                + [str(journal / f"worker-{number}") if journal is not None else ""]
+                + ([str(quiet)] if quiet is not None else []),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            for rate in rates
+            for number, rate in enumerate(rates)
         ]
         for process in self.processes:
             self._read(process)
@@ -60,6 +68,11 @@ class Workers:
         for process in self.processes:
             process.wait(timeout=60)
             process.stdout.close()  # type: ignore[union-attr]
+
+    def journalled(self) -> int:
+        """What passed so far, also of those that were killed."""
+        assert self._journal is not None
+        return sum(each.stat().st_size for each in self._journal.glob("worker-*"))
 
     def kill(self) -> None:
         for process in self.processes:

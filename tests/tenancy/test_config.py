@@ -51,6 +51,7 @@ def test_every_option_is_read():
         default_tenant="nobody",
         unknown="quarantine",
         quarantine_tenant="jail",
+        quarantine_exporter="failover/quarantine",
         statuses={
             TenantStatus.ACTIVE: "pass",
             TenantStatus.PENDING: "pass",

@@ -48,7 +48,7 @@ def test_every_option_is_in_the_table_with_its_default():
         elif isinstance(option["default"], list):
             expected[name] = f"[{', '.join(option['default'])}]" if option["default"] else "none"
         else:
-            expected[name] = option["default"]
+            expected[name] = "none" if option["default"] is None else option["default"]
     assert listed == expected
     for name in schema["token"]["properties"]:
         assert f"`token.{name}`" in README

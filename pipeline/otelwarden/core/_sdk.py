@@ -30,7 +30,7 @@ from opentelemetry.sdk.metrics import (
     UpDownCounter,
 )
 from opentelemetry.sdk.metrics._internal.instrument import Gauge
-from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.sampling import Sampler, _get_from_env_or_default
@@ -313,6 +313,14 @@ class EndingHook(SpanProcessor):
 def set_collect_callback(reader: MetricReader, collect: Any) -> None:
     """Hands a metric reader the function that collects, as a `MeterProvider` does."""
     reader._set_collect_callback(collect)
+
+
+def preferences_of(exporter: MetricExporter) -> dict[str, Any]:
+    """Arguments for the constructor of a metric exporter that asks its reader for the same as `exporter` does."""
+    return {
+        "preferred_temporality": exporter._preferred_temporality,
+        "preferred_aggregation": exporter._preferred_aggregation,
+    }
 
 
 MAX_SERIES: Final = 1_000_000

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from opentelemetry.sdk._logs.export import LogRecordExporter
+from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from otelwarden.core import (
@@ -25,6 +26,12 @@ from otelwarden.pipeline.destinations import DestinationLogRecordExporter, Desti
 from otelwarden.pipeline.settings import PipelineSettings, Settings
 from otelwarden.pipeline.warden import Parts
 from otelwarden.redaction import ProcessorArchive
+from otelwarden.tenancy import (
+    QuarantineLogRecordExporter,
+    QuarantineMetricExporter,
+    QuarantineSpanExporter,
+    TenancyConfig,
+)
 
 _ExporterT = TypeVar("_ExporterT", bound="FailoverSpanExporter | FailoverLogRecordExporter | FailoverMetricExporter")
 
@@ -44,6 +51,16 @@ class Exporters:
 
     def spans(self, pipeline: PipelineSettings, exporter: str) -> SpanExporter:
         """What exports spans of a pipeline through an exporter."""
+        others = self._spans(pipeline, exporter)
+        tenancy = self._tenancy(pipeline)
+        if tenancy is None or tenancy.quarantine_exporter is None:
+            return others
+        elsewhere = self._spans(pipeline, tenancy.quarantine_exporter)
+        return QuarantineSpanExporter(
+            others, quarantine=elsewhere, tenant=tenancy.quarantine_tenant, runtime=self._parts.runtime
+        )
+
+    def _spans(self, pipeline: PipelineSettings, exporter: str) -> SpanExporter:
         others = self._make(FailoverSpanExporter, *self._shared(exporter))
         bound = {
             name: self._make(FailoverSpanExporter, own, pool) for name, own, pool in self._bound(pipeline, exporter)
@@ -52,6 +69,16 @@ class Exporters:
 
     def logs(self, pipeline: PipelineSettings, exporter: str) -> LogRecordExporter:
         """What exports log records of a pipeline through an exporter."""
+        others = self._logs(pipeline, exporter)
+        tenancy = self._tenancy(pipeline)
+        if tenancy is None or tenancy.quarantine_exporter is None:
+            return others
+        elsewhere = self._logs(pipeline, tenancy.quarantine_exporter)
+        return QuarantineLogRecordExporter(
+            others, quarantine=elsewhere, tenant=tenancy.quarantine_tenant, runtime=self._parts.runtime
+        )
+
+    def _logs(self, pipeline: PipelineSettings, exporter: str) -> LogRecordExporter:
         others = self._make(FailoverLogRecordExporter, *self._shared(exporter))
         bound = {
             name: self._make(FailoverLogRecordExporter, own, pool)
@@ -59,9 +86,24 @@ class Exporters:
         }
         return DestinationLogRecordExporter(others, bound) if bound else others
 
-    def metrics(self, pipeline: PipelineSettings) -> FailoverMetricExporter:
+    def metrics(self, pipeline: PipelineSettings) -> MetricExporter:
         """What exports metrics."""
-        return self._make(FailoverMetricExporter, *self._shared(pipeline.exporter))
+        others = self._make(FailoverMetricExporter, *self._shared(pipeline.exporter))
+        tenancy = self._tenancy(pipeline)
+        if tenancy is None or tenancy.quarantine_exporter is None:
+            return others
+        return QuarantineMetricExporter(
+            others,
+            quarantine=self._make(FailoverMetricExporter, *self._shared(tenancy.quarantine_exporter)),
+            tenant=tenancy.quarantine_tenant,
+            attribute=tenancy.attribute,
+            runtime=self._parts.runtime,
+        )
+
+    def _tenancy(self, pipeline: PipelineSettings) -> TenancyConfig | None:
+        """The tenancy of a pipeline; None without one."""
+        config: TenancyConfig | None = self._settings.components.get(pipeline.processors.get("tenancy", ""))
+        return config
 
     def archive(self, exporter: str) -> ProcessorArchive:
         """An archive that items leave through, on batches of its own."""

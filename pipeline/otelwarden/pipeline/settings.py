@@ -217,15 +217,19 @@ class _Reader:
         """Refuses exporters for what leaves another way that are missing, unknown, or the way of everything."""
         used = {pipeline.exporter for pipeline in pipelines}
         for name, config in components.items():
-            if not isinstance(config, QuotaConfig):
+            at = f"/processors/{name.replace('/', '~1')}"
+            if isinstance(config, QuotaConfig):
+                option, other = "reroute_exporter", config.reroute_exporter
+                if other is None and config.overflow == "reroute":
+                    self._fault(f"{at}/{option}", "is missing", allowed="the id of an exporter")
+            elif isinstance(config, TenancyConfig):
+                option, other = "quarantine_exporter", config.quarantine_exporter
+            else:
                 continue
-            pointer, other = f"/processors/{name.replace('/', '~1')}/reroute_exporter", config.reroute_exporter
             if other is not None:
-                self._check_reference(other, "exporters", pointer)
+                self._check_reference(other, "exporters", f"{at}/{option}")
                 if other in used:
-                    self._fault(pointer, "the exporter of everything else", other, "another one")
-            elif config.overflow == "reroute":
-                self._fault(pointer, "is missing", allowed="the id of an exporter")
+                    self._fault(f"{at}/{option}", "the exporter of everything else", other, "another one")
 
     def _check_trail_logs(self, components: Mapping[str, Any]) -> None:
         for name, config in components.items():
@@ -305,8 +309,12 @@ class _Reader:
 
 def _exporters_of(pipeline: PipelineSettings, components: Mapping[str, Any]) -> list[str]:
     """Ids of the exporters that items of a pipeline may leave through."""
-    quota = components.get(pipeline.processors.get("quota", ""))
-    found = [pipeline.exporter, quota.reroute_exporter if quota is not None else None]
+    quota, tenancy = (components.get(pipeline.processors.get(kind, "")) for kind in ("quota", "tenancy"))
+    found = [
+        pipeline.exporter,
+        quota.reroute_exporter if quota is not None else None,
+        tenancy.quarantine_exporter if tenancy is not None else None,
+    ]
     return [name for name in found if name is not None and name in components]
 
 

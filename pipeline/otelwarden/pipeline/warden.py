@@ -56,6 +56,11 @@ class Stats:
         """Items that no stage accounts for; 0 when the pipelines are at rest."""
         return sum(abs(balance.unaccounted) for balance in self.balances)
 
+    @property
+    def unaccounted_bytes(self) -> int:
+        """Bytes that no stage accounts for which measures what it gets; 0 when the pipelines are at rest."""
+        return sum(abs(balance.unaccounted_bytes) for balance in self.balances)
+
 
 @dataclass(slots=True, kw_only=True)
 class Parts:

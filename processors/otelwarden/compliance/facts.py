@@ -89,12 +89,12 @@ class Configuration:
         return [signal for signal, pipeline in self.pipelines.items() if kind not in pipeline.processors]
 
     def exporters(self) -> Iterator[Component]:
-        """The exporters that pipelines use, and those that archives and copies of the audit trail leave through."""
+        """The exporters of pipelines, of archives, of what is over a limit, and of copies of the trail."""
         seen = set()
         for component in self.used("failover"):
             seen.add(component.id)
             yield component
-        for kind in ("redaction", "audit"):
+        for kind in ("quota", "redaction", "audit"):
             for component in self.used(kind):
                 for name in _beside(component.options):
                     if name not in seen:
@@ -116,6 +116,8 @@ def _beside(options: Mapping[str, Any]) -> Iterator[str]:
             yield archive["exporter"]
     if options.get("logs"):
         yield options["logs"]["exporter"]
+    if options.get("reroute_exporter"):
+        yield options["reroute_exporter"]
 
 
 class Hit(NamedTuple):

@@ -15,6 +15,20 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local me, life = 'p:' .. ARGV[1], tonumber(ARGV[2])
 
+-- A number that somebody else wrote, or nil: no text, no infinity, nothing that is not a number, stops the script.
+local function number(text)
+  local found = tonumber(text)
+  return found and found > -1e17 and found < 1e17 and found or nil
+end
+
+local function numbers(value)
+  local demand, held, seen, credit = string.match(value, '^([^|]+)|([^|]+)|([^|]+)|([^|]+)$')
+  demand, held, seen, credit = number(demand), number(held), number(seen), number(credit)
+  if demand and held and seen and credit then
+    return demand, held, seen, credit
+  end
+end
+
 local function read(key)
   local reply = redis.pcall('HGETALL', key)
   if reply.err then
@@ -24,23 +38,23 @@ local function read(key)
   for i = 1, #reply, 2 do
     local field, value = reply[i], reply[i + 1]
     if field == me then
-      local _, _, seen, credit = string.match(value, '^([^|]+)|([^|]+)|([^|]+)|([^|]+)$')
-      state.seen, state.credit = tonumber(seen), tonumber(credit)
+      local _, _, seen, credit = numbers(value)
+      state.seen, state.credit = seen, credit
     elseif string.sub(field, 1, 2) == 'p:' then
-      local demand, held, seen, credit = string.match(value, '^([^|]+)|([^|]+)|([^|]+)|([^|]+)$')
-      local silent = seen and now - tonumber(seen)
-      if seen and silent < life then
+      local demand, held, seen, credit = numbers(value)
+      local silent = seen and now - seen
+      if seen and math.abs(silent) < life then
         state.count = state.count + 1
         -- By now it has spent of that what it asks for.
-        state.held = state.held + math.max(0, tonumber(held) - tonumber(demand) * silent / 1000000)
-        state.demand = state.demand + tonumber(demand)
-        table.insert(state.demands, tonumber(demand))
-        table.insert(state.others, { tonumber(demand), silent / 1000000, tonumber(credit) })
+        state.held = state.held + math.max(0, held - demand * silent / 1000000)
+        state.demand = state.demand + demand
+        table.insert(state.demands, demand)
+        table.insert(state.others, { demand, silent / 1000000, credit })
       else
         table.insert(state.gone, field)
       end
-    else
-      state[field] = tonumber(value)
+    elseif field == 'l' or field == 't' or field == 'u' then
+      state[field] = number(value)
     end
   end
   return state
@@ -84,7 +98,7 @@ local function rate(key, at)
   if not level then
     -- After a restart that forgot everything, a limit that was in use is not full.
     level = ARGV[at + 8] == '1' and burst or 0
-  elseif now > state.t then
+  elseif state.t and now > state.t then
     level = level + (now - state.t) / 1000000 * per_second
   end
   -- What processes hold comes out of the burst, so no stretch of time sees more than the burst and the rate.
@@ -92,22 +106,27 @@ local function rate(key, at)
   level = math.max(level, -burst - debt)
   local share, fair = share_of(state, per_second, demand)
   local elapsed = math.min(1, state.seen and (now - state.seen) / 1000000 or 0)
-  local credit = math.min((state.credit or 0) + share * elapsed, math.max(1, share / 4))
+  local most_credit = math.max(1, share / 4)
+  -- What was spent without a grant counts as granted: overdrawing gains nobody anything.
+  local credit = math.min((state.credit or 0) + share * elapsed, most_credit) - (state.seen and spent or 0)
+  credit = math.max(credit, -most_credit)
   local most = level
   if fair then
     -- What there is goes to all by what each is behind, so that nobody gains by asking first.
-    local total = credit
+    local total = math.max(0, credit)
     for _, other in ipairs(state.others) do
       local its = math.min(other[1], fair)
-      total = total + math.min(other[3] + its * other[2], math.max(1, its / 4))
+      total = total + math.max(0, math.min(other[3] + its * other[2], math.max(1, its / 4)))
     end
-    most = level * credit / math.max(total, 0.000001)
+    -- Where nobody is behind, nothing is left lying about; nor what a full burst would have no room for soon.
+    most = total > 0 and level * math.max(0, credit) / total or level / state.count
+    most = math.max(most, level - burst / 2)
     if most < 1 and level >= 1 and credit >= 1 and credit * state.count >= total * 0.999 then
       most = 1
     end
   end
   local granted = math.max(0, math.floor(math.min(wanted, most) + 0.000001))
-  credit = math.max(0, credit - granted)
+  credit = credit - granted
   level = level - granted
   write(key, state, demand, held + granted, credit, 'l', string.format('%.6f', level), 't', string.format('%d', now))
   redis.call('PEXPIRE', key, math.max(60000, math.ceil((burst - level) / per_second * 1000) + 60000))

@@ -17,6 +17,11 @@ from otelwarden.tenancy.metrics import TenantMetricReader
 from otelwarden.tenancy.middleware import TenantASGIMiddleware, TenantWSGIMiddleware
 from otelwarden.tenancy.model import Tenant, TenantSettings, TenantStatus
 from otelwarden.tenancy.propagator import TenantPropagator, keep_tenant_in_propagation
+from otelwarden.tenancy.quarantine import (
+    QuarantineLogRecordExporter,
+    QuarantineMetricExporter,
+    QuarantineSpanExporter,
+)
 from otelwarden.tenancy.registry import TenantRegistry
 from otelwarden.tenancy.requests import IdentifyCaller, IncomingRequest, bearer_token, trusted_header
 from otelwarden.tenancy.resolution import Tenancy
@@ -32,6 +37,9 @@ __all__ = [
     "IdentifyCaller",
     "IncomingRequest",
     "InvalidTenantIdError",
+    "QuarantineLogRecordExporter",
+    "QuarantineMetricExporter",
+    "QuarantineSpanExporter",
     "Tenancy",
     "TenancyConfig",
     "Tenant",

@@ -49,6 +49,9 @@ class TenancyConfig:
     invalid one belongs to `default_tenant`."""
     quarantine_tenant: str = "quarantine"
     """The tenant that quarantined telemetry belongs to; it need not be registered."""
+    quarantine_exporter: str | None = None
+    """Id of the exporter that quarantined telemetry leaves through, and through no other; None for the one of
+    everything. Only for `configure()`."""
     statuses: Mapping[TenantStatus, Action] = field(default_factory=lambda: _DEFAULT_STATUSES)
     """What happens to telemetry of a registered tenant, by status; those left out keep their default: active passes,
     pending is quarantined, suspended and inactive are rejected."""

@@ -1,16 +1,18 @@
 """One process of several that share a limit: takes as fast as it is told to, and prints what passed.
 
-    worker.py SETTINGS SECONDS RATE [TENANT [QUIET]]
+    worker.py SETTINGS SECONDS RATE [JOURNAL [QUIET]]
 
-SETTINGS is JSON for the quota block; RATE is items offered a second, 0 for as many as possible; with QUIET it ends when
-nothing has passed for that many seconds, though a thousand items were offered. Prints one JSON object
+SETTINGS is JSON for the quota block; RATE is items offered a second, 0 for as many as possible. Prints one JSON object
 when it starts (`ready`), and one at the end: what passed, and when; and the longest call. It begins when it reads a
-line and ends early when its input ends.
+line and ends early when its input ends. The file JOURNAL has a byte for each item that passed, whatever happens;
+none for an empty name. With QUIET it ends as well when nothing has passed for that many seconds, though a thousand
+items were offered.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -21,7 +23,7 @@ from otelwarden.quota import QuotaConfig, QuotaLimiter, open_store
 
 def main() -> None:
     settings, seconds, rate = json.loads(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
-    tenant = sys.argv[4] if len(sys.argv) > 4 else "acme"
+    journal = os.open(sys.argv[4], os.O_WRONLY | os.O_CREAT | os.O_APPEND) if sys.argv[4:5] > [""] else None
     quiet = float(sys.argv[5]) if len(sys.argv) > 5 else seconds
     runtime = Runtime()
     config = QuotaConfig.from_mapping(settings)
@@ -43,12 +45,14 @@ def main() -> None:
         for _ in range(min(wanted - offered, 1000)):
             offered += 1
             started = time.monotonic()
-            refusal = limiter.refusal(tenant, TRACES)
+            refusal = limiter.refusal("acme", TRACES)
             ended = time.monotonic()
             slowest = max(slowest, ended - started)
             in_vain += 1
             if refusal is None:
                 in_vain, last = 0, ended
+                if journal is not None:
+                    os.write(journal, b".")
                 bucket = int(ended * 100)
                 passed[bucket] = passed.get(bucket, 0) + 1
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from otelwarden.compliance.checks.check import Check
@@ -100,16 +100,20 @@ def _registry(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
 
 def _enforced(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
     problems = list(missing_stage(evidence, "quota"))
-    problems += [
-        Problem(
-            target=component.id,
-            message="what is over a limit is counted and passes",
-            pointer=f"{component.pointer}/overflow",
-        )
-        for component in evidence.configuration.used("quota")
-        if component.options["overflow"] == "observe"
-    ]
+    for component in evidence.configuration.used("quota"):
+        for option, message in _let_through(component.options):
+            problems.append(Problem(target=component.id, message=message, pointer=f"{component.pointer}/{option}"))
     return judged(problems, "what is over a limit does not pass")
+
+
+def _let_through(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Options under which nothing is limited, and what that means."""
+    if options["overflow"] == "observe":
+        yield "overflow", "what is over a limit is counted and passes"
+    if options["overflow"] == "sample" and options["sample_ratio"] == 1:
+        yield "sample_ratio", "all of what is over a limit passes as a sample"
+    if "*" in options["exempt"]["scopes"]:
+        yield "exempt/scopes", "no limit is about anything, as every scope is exempt"
 
 
 def _limits(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:

@@ -40,8 +40,8 @@ def percent(score: float | None) -> str:
 
 
 def sentence(text: str) -> str:
-    """A text with a capital letter at its beginning."""
-    return text[:1].upper() + text[1:]
+    """A text with a capital letter at its beginning, unless that is the beginning of a URL."""
+    return text if "://" in text.partition(" ")[0] else text[:1].upper() + text[1:]
 
 
 def bars(framework: Mapping[str, Any]) -> dict[str, int]:
@@ -69,7 +69,7 @@ def to_do(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     for framework in assessment["frameworks"]:
         for requirement in framework["requirements"]:
             for key in requirement["checks"]:
-                wanted.setdefault(key, []).append(f"{framework['id']} {requirement['id']}")
+                wanted.setdefault(key, []).append(f"{framework['title']} {requirement['id']}")
     entries: list[dict[str, Any]] = []
     by_cause: dict[tuple[str, ...], dict[str, Any]] = {}
     for key, run in assessment["checks"].items():
@@ -80,7 +80,8 @@ def to_do(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         if entry is None:
             entry = by_cause[cause] = {"key": key, **run, "titles": [], "requirements": []}
             entries.append(entry)
-        entry["titles"].append(run["title"])
+        if run["title"] not in entry["titles"]:
+            entry["titles"].append(run["title"])
         entry["severity"] = min(entry["severity"], run["severity"], key=SEVERITY_ORDER.__getitem__)
         entry["requirements"] += [each for each in wanted.get(key, ()) if each not in entry["requirements"]]
     order = {name: number for number, name in enumerate(RESULTS)}
