@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import otelwarden.audit
-from otelwarden.audit import AuditConfig, Checkpoint, SigningKey, VerifyingKey
+from otelwarden.audit import AuditConfig, Checkpoint, Retention, SigningKey, VerifyingKey
 from otelwarden.audit.checkpoints import account_digest, is_torn, sign, signature_fault, split_notes
 from otelwarden.core import parse_document
 
@@ -107,8 +107,14 @@ def test_every_start_of_a_note_is_torn_and_no_damaged_note_is() -> None:
 
 def test_the_readme_shows_what_is_accepted() -> None:
     text = (Path(otelwarden.audit.__file__).parent / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    document = parse_document(block, environment={"AUDIT_KEY_FILE": "/run/key"})
-    assert AuditConfig.from_mapping(document["processors"]["audit"]).key_file == "/run/key"
+    configs = [
+        AuditConfig.from_mapping(
+            parse_document(block, environment={"AUDIT_KEY_FILE": "/run/key"})["processors"]["audit"]
+        )
+        for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    ]
+    assert configs[0].key_file == "/run/key"
+    (retention,) = (config.retention for config in configs if config.retention is not None)
+    assert not list(Retention(retention).conflicts())
     for name in AuditConfig.__slots__:
         assert f"- `{name}` (default = " in text

@@ -18,11 +18,24 @@ import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otelwarden.audit import AuditTrail, Checkpoint, SigningKey, Status, WitnessLedger, WitnessServer, verify
-from otelwarden.audit.checkpoints import sign, split_notes
+from otelwarden.audit import (
+    AuditTrail,
+    Checkpoint,
+    Keep,
+    Retention,
+    SigningKey,
+    Status,
+    WitnessLedger,
+    WitnessServer,
+    read_records,
+    retire,
+    verify,
+)
+from otelwarden.audit.checkpoints import Note, sign, split_notes
 from otelwarden.audit.merkle import Frontier, consistency_ranges, leaf_hash, roots_of_consistency
 from otelwarden.audit.witness_protocol import read_request, write_request
 from otelwarden.core import ConfigError, GovernanceEvent, Runtime
+from otelwarden.testing import FakeClock
 
 LEAVES = [leaf_hash(b"record %d" % i) for i in range(70)]
 
@@ -318,3 +331,42 @@ def test_the_command_refuses_what_is_no_key(tmp_path: Path) -> None:
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "no public key" in done.stderr
+
+
+def test_a_witness_that_forgot_is_shown_a_trail_of_which_segments_are_gone(
+    serve: Callable[..., WitnessServer], open_trail: Callable[..., AuditTrail], tmp_path: Path, clock: FakeClock
+) -> None:
+    """Every checkpoint that it may remember can still be proved to be the beginning of what follows."""
+    server = serve()
+    port = int(server.url.rpartition(":")[2])
+    store = tmp_path / "witness" / "checkpoints"
+    trail = open_trail(witness=server.url, segment_bytes=4096)
+    sizes = []
+    for number in range(40):
+        decide_at(trail, clock, number)
+        sizes.append(Checkpoint.parse(split_notes(trail.checkpoint()).notes[0].text).size)
+    until(lambda: witnessed(store) == sizes[-1])
+    seen = split_notes(store.read_bytes()).notes
+    clock.advance(40 * 86_400.0)
+    assert len(retire(trail, Retention({"default": Keep(at_least=30 * 86_400.0)}))) == 2
+    until(lambda: witnessed(store) > sizes[-1])
+    server.stop()
+    for remembered in (seen[0], seen[len(seen) // 3], None):
+        early = b"" if remembered is None else stored(remembered)
+        store.write_bytes(early)  # it was put back to an early state
+        server = serve(port)
+        decide_at(trail, clock, 0)
+        size = Checkpoint.parse(split_notes(trail.checkpoint()).notes[0].text).size
+        until(lambda size=size: witnessed(store) == size)
+        server.stop()
+    assert trail.close()
+    assert not [each for each in read_records(trail.path) if each["action"] == "witness_refused"]
+    assert verify(trail.path).status is Status.OK
+
+
+def decide_at(trail: AuditTrail, clock: FakeClock, number: int) -> None:
+    assert trail.append_sync(GovernanceEvent(clock.time_ns(), "redaction", "reload", f"policy-{number}"))
+
+
+def stored(note: Note) -> bytes:
+    return note.text + b"\n" + b"".join(line + b"\n" for line in note.signatures)

@@ -114,3 +114,46 @@ def test_help_and_no_command() -> None:
     done = run()
     assert done.returncode == 2
     assert "usage" in done.stderr
+
+
+def test_hold_and_retire(trail: Path, tmp_path: Path) -> None:
+    who = ("--actor", "user:alice", "--reason", "case 17")
+    dry = run("audit", "retire", str(trail), "--at-least", "0", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "would be dropped" in dry.stdout
+    placed = run("audit", "hold", "add", str(trail), "--tenant", "tenant-3", *who)
+    assert placed.returncode == 0, placed.stderr
+    listed = run("audit", "hold", "ls", str(trail)).stdout
+    assert placed.stdout.strip() in listed
+    assert "tenant-3" in listed
+    file = tmp_path / "otelwarden.yaml"
+    document = {**GOOD, "processors": {"audit": {"retention": {"default": {"at_least": 0}}}}}
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    held = run("audit", "retire", str(trail), "--config", str(file))
+    assert held.returncode == 0, held.stderr
+    assert f"held by {placed.stdout.strip()}" in held.stdout
+    released = run("audit", "hold", "release", str(trail), placed.stdout.strip(), *who)
+    assert released.returncode == 0, released.stderr
+    assert run("audit", "hold", "ls", str(trail)).stdout == "nothing is held\n"
+    done = run("audit", "retire", str(trail), "--config", str(file), *who)
+    assert " dropped" in done.stdout
+    left = b"".join(each.read_bytes() for each in trail.rglob("*.jsonl"))
+    assert b"tenant-1" not in left
+    assert run("audit", "verify", str(trail)).returncode == 0
+    assert run("audit", "retire", str(trail), "--config", str(file)).stdout == "nothing is due\n"
+
+
+def test_retire_what_cannot_be(trail: Path, tmp_path: Path) -> None:
+    assert run("audit", "retire", str(tmp_path / "nowhere"), "--at-least", "1d").returncode == 2
+    assert run("audit", "hold", "add", str(trail), "--actor", "user:a", "--reason", "x").returncode == 2
+    file = tmp_path / "otelwarden.yaml"
+    file.write_text(yaml.safe_dump(GOOD), encoding="utf-8")
+    done = run("audit", "retire", str(trail), "--config", str(file))
+    assert done.returncode == 2
+    assert "no retention" in done.stderr
+    (segment,) = trail.glob("*/records-*.jsonl")
+    segment.write_bytes(segment.read_bytes().replace(b"tenant-3", b"tenant-4"))
+    done = run("audit", "retire", str(trail), "--at-least", "0")
+    assert done.returncode == 2
+    assert "TAMPERED" in done.stderr
+    assert segment.exists()

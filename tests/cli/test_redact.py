@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otelwarden.audit import Status, verify
+from otelwarden.audit import Status, list_streams, prove, verify
 from otelwarden.cli.redact import redacted_bytes, redactor_of
 from otelwarden.redaction import FileKeyRing, ItemFacts, Keys, RedactionPolicy, Redactor, SubjectKeyDirectory
 
@@ -218,3 +218,26 @@ def test_erase_makes_it_unreadable_for_good(tmp_path: Path, key_file: Path) -> N
     after = run("reveal", *arguments, text=text.encode())
     assert (after.returncode, after.stdout) == (1, text.encode())
     assert run("erase", "--subject", "u-17", "--tenant", "", *arguments).returncode == 1
+
+
+def test_nobody_is_named_in_the_trail_and_what_led_to_him_is_gone_when_he_is_erased(
+    tmp_path: Path, key_file: Path
+) -> None:
+    """The record names the key; which person it belonged to is nowhere any more, and the record can be proved still."""
+    text, persons = tokens(tmp_path, key_file, "{per_subject: true}")
+    ring = FileKeyRing(key_file)
+    key_id = SubjectKeyDirectory(persons, ring=ring).key_id("", "u-17")
+    assert key_id is not None
+    arguments = ["--key-file", key_file, "--subject-keys", persons, *who(tmp_path)]
+    assert run("reveal", *arguments, text=text.encode()).returncode == 0
+    (stream,) = list_streams(tmp_path / "audit")
+    before = prove(tmp_path / "audit" / stream.stream, 1)
+    assert b'"action":"reveal"' in before.record
+    assert run("erase", "--subject", "u-17", "--tenant", "", *arguments).returncode == 0
+    files = {file: file.read_bytes() for file in (tmp_path / "audit").rglob("*") if file.is_file()}
+    assert any(key_id.encode() in data for data in files.values())
+    assert not [file for file, data in files.items() if b"u-17" in data or b"jane" in data]
+    assert not [file for file in persons.rglob("*") if file.is_file() and key_id.encode() in file.read_bytes()]
+    assert SubjectKeyDirectory(persons, ring=ring).key_id("", "u-17") is None
+    assert verify(tmp_path / "audit").status is Status.OK
+    assert prove(tmp_path / "audit" / stream.stream, 1) == before

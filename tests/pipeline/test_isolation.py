@@ -23,6 +23,19 @@ STAGES = ["tenancy", "quota"]
 SECRET = "a secret of thirty-two bytes at least, for HS256"
 
 
+@pytest.fixture(scope="module")
+def one_receiver() -> Iterator[FaultyReceiver]:
+    with FaultyReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def receiver(one_receiver: FaultyReceiver) -> FaultyReceiver:
+    """One for all tests, as it is a process; each begins with nothing received."""
+    one_receiver.forget()
+    return one_receiver
+
+
 @contextmanager
 def running(receiver: FaultyReceiver, *, tenancy: dict[str, Any] | None = None, **quota: Any) -> Iterator[Warden]:
     pipeline = {"processors": STAGES, "exporters": ["failover"]}
@@ -51,13 +64,13 @@ def dropped(warden: Warden, tenant: str) -> dict[str, int]:
     return dict(found)
 
 
-def test_a_tenant_at_a_hundred_times_its_limits_costs_a_quiet_one_nothing() -> None:
+def test_a_tenant_at_a_hundred_times_its_limits_costs_a_quiet_one_nothing(receiver: FaultyReceiver) -> None:
     limits = {
         "traces": {"rate": 0.1, "burst": 100},
         "logs": {"rate": 0.1, "burst": 100},
         "metrics": {"cardinality": 30},
     }
-    with FaultyReceiver() as receiver, running(receiver, default=limits, notice_period=None) as warden:
+    with running(receiver, default=limits, notice_period=None) as warden:
         tracer = warden.tracer_provider.get_tracer("test")
         logger = warden.logger_provider.get_logger("test")
         counter = warden.meter_provider.get_meter("test").create_counter("work")
@@ -91,10 +104,10 @@ def test_a_tenant_at_a_hundred_times_its_limits_costs_a_quiet_one_nothing() -> N
         assert sum(dropped(warden, "noisy").values()) > 7000
 
 
-def test_traces_with_errors_come_out_of_the_reserve_to_the_receiver() -> None:
+def test_traces_with_errors_come_out_of_the_reserve_to_the_receiver(receiver: FaultyReceiver) -> None:
     limits = {"traces": {"rate": 0.01, "burst": 20}}
     reserve = {"share": 0.5, "max_spans": 100}
-    with FaultyReceiver() as receiver, running(receiver, default=limits, reserve=reserve) as warden:
+    with running(receiver, default=limits, reserve=reserve) as warden:
         tracer = warden.tracer_provider.get_tracer("test")
         with use_tenant("acme"):
             for _ in range(300):
@@ -122,7 +135,9 @@ def token(tenant: str) -> str:
 
 @pytest.mark.parametrize("by", ["context", "baggage", "token"])
 @pytest.mark.parametrize("kept", [True, False], ids=["kept", "over_the_rate"])
-def test_spans_of_several_tenants_in_one_trace_are_each_counted_as_its_own(tmp_path: Path, by: str, kept: bool) -> None:
+def test_spans_of_several_tenants_in_one_trace_are_each_counted_as_its_own(
+    receiver: FaultyReceiver, tmp_path: Path, by: str, kept: bool
+) -> None:
     """By the sampler as by the processors: what names another tenant midway is heard by both."""
     (tmp_path / "secret").write_text(SECRET, encoding="utf-8")
     tenancy = {
@@ -140,7 +155,7 @@ def test_spans_of_several_tenants_in_one_trace_are_each_counted_as_its_own(tmp_p
         "token": lambda tenant, context=None: set_token(token(tenant), context),
     }[by]
     limits = {"traces": {"rate": 10_000}} if kept else {"traces": {"budget": {"items": "1/month"}}}
-    with FaultyReceiver() as receiver, running(receiver, tenancy=tenancy, default=limits) as warden:
+    with running(receiver, tenancy=tenancy, default=limits) as warden:
         tracer = warden.tracer_provider.get_tracer("test")
         if not kept:
             tracer.start_span("uses the budget up", context=name("host")).end()

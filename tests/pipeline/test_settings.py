@@ -139,6 +139,21 @@ def test_a_fault_says_where(
     assert fault.file.startswith(str(tmp_path))
 
 
+def test_retentions_that_cannot_all_be_kept_are_said(tmp_path: Path) -> None:
+    """Six years for what HIPAA asks for and ninety days for personal data, in the same files."""
+
+    def spoil(document: dict[str, Any]) -> None:
+        document["processors"]["audit"] = {
+            "retention": {"default": {"at_least": "2190d"}, "redaction": {"at_most": "90d"}}
+        }
+
+    file = write(tmp_path, changed(spoil))
+    (fault,) = validate(file)
+    assert (fault.file, fault.pointer) == (str(file), "/processors/audit/retention")
+    assert "redaction is to be gone after 90d" in fault.message
+    assert load_settings(file).find("audit").retention["redaction"].at_most == 90 * 86_400
+
+
 def test_every_fault_at_once(tmp_path: Path) -> None:
     def spoil(document: dict[str, Any]) -> None:
         document["processors"]["quota"] = {"default": {"traces": {"rate": "0/s"}, "logs": {"rate": "x"}}}

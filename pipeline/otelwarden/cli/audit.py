@@ -22,6 +22,7 @@ from otelwarden.audit import (
     trail_bytes,
     verify,
 )
+from otelwarden.cli.auditlife import add_life_commands
 from otelwarden.cli.progress import Progress
 from otelwarden.cli.trail import add_trail_commands
 from otelwarden.core import ConfigError, Fault, Runtime
@@ -176,3 +177,4 @@ def add_commands(commands: Any) -> None:
     witness.set_defaults(run=_witness)
 
     add_trail_commands(under)
+    add_life_commands(under)

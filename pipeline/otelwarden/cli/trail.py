@@ -34,7 +34,7 @@ def _list(arguments: argparse.Namespace) -> int:
     rows = [("STREAM", "BEGAN", "RECORDS", "SEALED", "CHECKPOINTS", "CLOSED")]
     for each in streams:
         numbers = (str(each.records), str(each.sealed), str(each.checkpoints))
-        rows.append((each.stream, _moment(each.began_ns), *numbers, "yes" if each.closed else "no"))
+        rows.append((each.stream, moment_text(each.began_ns), *numbers, "yes" if each.closed else "no"))
     print(table(rows), end="")
     return 0
 
@@ -72,10 +72,10 @@ def _conditions(arguments: argparse.Namespace) -> Iterator[Callable[[Event], boo
     if wanted:
         yield lambda event: all(event.get(field, "") == value for field, value in wanted.items())
     if arguments.since is not None:
-        earliest = _instant(arguments.since)
+        earliest = instant_ns(arguments.since)
         yield lambda event: int(event["time"]) >= earliest
     if arguments.until is not None:
-        latest = _instant(arguments.until)
+        latest = instant_ns(arguments.until)
         yield lambda event: int(event["time"]) <= latest
     if arguments.pattern is not None:
         try:
@@ -85,7 +85,7 @@ def _conditions(arguments: argparse.Namespace) -> Iterator[Callable[[Event], boo
         yield lambda event: pattern.search(_raw(event)) is not None
 
 
-def _instant(text: str) -> int:
+def instant_ns(text: str) -> int:
     """Nanoseconds since the Unix epoch, of an ISO 8601 time or of a duration before now such as `15m`."""
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
@@ -98,7 +98,8 @@ def _instant(text: str) -> int:
     return int((moment if moment.tzinfo else moment.astimezone()).timestamp() * 1e6) * 1000
 
 
-def _moment(time_ns: int) -> str:
+def moment_text(time_ns: int) -> str:
+    """A moment in UTC, of nanoseconds since the Unix epoch."""
     moment = datetime.fromtimestamp(time_ns / 1e9, tz=timezone.utc)
     return f"{moment:%Y-%m-%d %H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}"
 
@@ -115,7 +116,7 @@ def _line(event: Event) -> str:
         more.append(f"actor={event['actor']}")
     if event["outcome"] != "success":
         more.append(event["outcome"])
-    line = f"{_moment(int(event['time']))}  {event['sequence']:>7}  x{event['count']:<6} {what}  {' '.join(more)}"
+    line = f"{moment_text(int(event['time']))}  {event['sequence']:>7}  x{event['count']:<6} {what}  {' '.join(more)}"
     return line.rstrip().encode("unicode_escape").decode("ascii")
 
 

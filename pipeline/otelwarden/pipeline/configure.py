@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from opentelemetry import _logs, metrics, propagate, trace
 
+from otelwarden.audit import AuditConfig, Retention
 from otelwarden.core import ConfigError, Deadline, Fault, global_providers_set
 from otelwarden.pipeline.build import Builder
 from otelwarden.pipeline.files import check_files
 from otelwarden.pipeline.reload import LimitsReload
-from otelwarden.pipeline.settings import Source, load_settings
+from otelwarden.pipeline.settings import Settings, Source, load_settings
 from otelwarden.pipeline.warden import Warden, stop
 from otelwarden.tenancy import keep_tenant_in_propagation
 
@@ -60,7 +61,16 @@ def validate(source: Source, *, environment: Mapping[str, str] | None = None) ->
         settings = load_settings(source, environment=environment)
     except ConfigError as error:
         return list(error.faults)
-    return check_files(settings)
+    return [*check_files(settings), *_retention_conflicts(settings)]
+
+
+def _retention_conflicts(settings: Settings) -> Iterator[Fault]:
+    """Times that cannot all be kept: the trail is kept all the same, for the longest."""
+    for identity, config in settings.components.items():
+        if isinstance(config, AuditConfig):
+            for message in Retention(config.retention or {}).conflicts():
+                pointer = f"/processors/{identity.replace('~', '~0').replace('/', '~1')}/retention"
+                yield Fault(file=settings.file, pointer=pointer, message=message)
 
 
 def _refuse_second_configuration() -> None:

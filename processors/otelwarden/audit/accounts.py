@@ -53,6 +53,11 @@ class AccountReader:
                 if each["forwarded"] + sum(each["dropped"].values()) > each["received"]:
                     self._note(f"{_name(each)}: more went out than came in", sequence)
 
+    def skip(self, size: int) -> None:
+        """Passes over a checkpoint of that size whose accounts were dropped: what was known before is out of date."""
+        self._waiting = [(sequence, line) for sequence, line in self._waiting if sequence >= size]
+        self._table.clear()
+
     def _note(self, message: str, sequence: int) -> None:
         if self._fault is None:
             self._fault = message, sequence

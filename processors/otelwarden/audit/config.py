@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from otelwarden.audit.retention import Keep, Retention
 from otelwarden.core import ConfigError, Fault, OnError, parse_bytes, parse_duration, schema_faults
 
-_DURATIONS: Final = ("checkpoint_interval", "coalesce_window", "sync_timeout")
+_DURATIONS: Final = ("checkpoint_interval", "coalesce_window", "sync_timeout", "segment_age")
 _LEAST_BYTES: Final = 65_536  # the longest record
 
 
@@ -65,6 +66,10 @@ class AuditConfig:
     """Frequent decisions that may wait to be written; at least 1."""
     segment_bytes: int = 64 << 20
     """Bytes after which a file of records is followed by the next; at least 4096."""
+    segment_age: float = 86_400.0
+    """Seconds after which it is, too; at least 60. Records are dropped by the file."""
+    retention: Mapping[str, Keep] | None = None
+    """How long records stay: by `component/action`, by `component`, or `default`. None: for ever."""
     on_error: OnError = "pass"
     """What becomes of telemetry while the trail cannot be written: `pass` or `drop`."""
     logs: TrailLogsConfig | None = None
@@ -79,6 +84,7 @@ class AuditConfig:
                 ("sync_timeout", self.sync_timeout, 0),
                 ("max_pending", self.max_pending, 1),
                 ("segment_bytes", self.segment_bytes, 4096),
+                ("segment_age", self.segment_age, 60),
             )
             if not value >= least
         ]
@@ -108,6 +114,11 @@ class AuditConfig:
         if "segment_bytes" in values:
             values["segment_bytes"] = parse_bytes(values["segment_bytes"])
         try:
+            if values.get("retention") is not None:
+                try:
+                    values["retention"] = Retention.from_mapping(values["retention"])
+                except ConfigError as error:
+                    raise ConfigError(fault.within("/retention") for fault in error.faults) from None
             if values.get("logs") is not None:
                 try:
                     values["logs"] = TrailLogsConfig.from_mapping(values["logs"])

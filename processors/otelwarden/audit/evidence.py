@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from otelwarden.audit.checkpoints import Checkpoint, split_notes
 from otelwarden.audit.keys import VerifyingKey
@@ -23,7 +23,8 @@ _TEXTS: Final = (
     "stream", "actor", "component", "action", "outcome", "reason", "tenant", "signal", "target", "config"
 )  # fmt: skip
 
-_Texts = tuple[str, str, str, str, str, str, str, str, str, str]
+Texts: TypeAlias = tuple[str, str, str, str, str, str, str, str, str, str]
+"""The texts of a record, in the order of the format."""
 
 
 class TrailEvidence:
@@ -78,18 +79,25 @@ class TrailEvidence:
 
     def records(self) -> Iterator[TrailRecord]:
         """The records of every stream."""
-        known: dict[bytes, _Texts] = {}
+        known: dict[bytes, Texts] = {}
         for stream in stream_directories(self._path):
             for block in Reader(segments(stream)).blocks():
                 for line in block.lines:
                     try:
-                        yield _record(line, known)
+                        yield parse_record(line, known)
                     except (ValueError, KeyError, TypeError, IndexError):
                         continue  # damaged, or the end of a stream whose process was killed: `verdict` judges that
 
 
-def _record(line: bytes, known: dict[bytes, _Texts]) -> TrailRecord:
-    """The record in a line. Events repeat, so their texts are parsed once: a quarter of the time of `json.loads`."""
+def parse_record(line: bytes, known: dict[bytes, Texts]) -> TrailRecord:
+    """The record in a line. Events repeat, so their texts are parsed once: a quarter of the time of `json.loads`.
+
+    Args:
+        known: texts that were parsed before; grows, within bounds.
+
+    Raises:
+        ValueError, KeyError, TypeError, IndexError: it is no record.
+    """
     texts_at = line.index(_STREAM) + 1
     # No text can look like the end of the texts: a quote within one is escaped.
     count_at = line.index(_COUNT, texts_at)
@@ -99,7 +107,7 @@ def _record(line: bytes, known: dict[bytes, _Texts]) -> TrailRecord:
         parsed: dict[str, Any] = json.loads(b"{" + fixed + b"}")
         if len(known) >= _MAX_CACHED:
             known.clear()
-        texts = known[fixed] = cast(_Texts, tuple(str(parsed.get(name, "")) for name in _TEXTS))
+        texts = known[fixed] = cast(Texts, tuple(str(parsed.get(name, "")) for name in _TEXTS))
     head = line[:texts_at].split(b'"', 6)
     rest = line[count_at + len(_COUNT) :]
     end = rest.find(b",")

@@ -11,10 +11,14 @@ from otelwarden.audit.accounts import AccountReader
 from otelwarden.audit.checkpoints import Checkpoint, NoteFile, signature_fault, split_notes
 from otelwarden.audit.locate import Chain
 from otelwarden.audit.merkle import Frontier
-from otelwarden.audit.reading import Block, Reader, segments
+from otelwarden.audit.reading import Block, Pruned, Reader, segments
 from otelwarden.audit.rotation import KeyChain
 from otelwarden.audit.stream import CHECKPOINTS
 from otelwarden.audit.verdicts import Status, StreamVerdict
+
+_OWN: Final = b'"component":"audit","action":"'
+MARKS: Final = tuple(_OWN + each + b'",' for each in (b"retire", b"hold", b"release"))
+"""What stands in a record that says that a segment was dropped, or that records are held."""
 
 TAIL_INTERVALS: Final = 2
 """Checkpoint intervals that may pass unsealed, by the times of the records, plus one second: a busy machine is late."""
@@ -61,6 +65,8 @@ class StreamJudge:
         self._sealed = 0
         self._in_tail = 0
         self._torn = False
+        self._pruned = 0  # records up to here may have been dropped
+        self._marks: list[tuple[int, bytes]] = []
         self.first_record = b""
 
     def judge(self) -> StreamVerdict:
@@ -144,24 +150,62 @@ class StreamJudge:
     def _read_records(self, reader: Reader) -> None:
         sizes = sorted(size for size in self._by_size if size > 0)
         end = self._sealed_by_last
-        for block in reader.blocks():
-            if block.first == 0:
-                self.first_record = block.lines[0]
+        for piece in reader.pieces():
+            if isinstance(piece, Pruned):
+                self._pass_over(piece, sizes, end)
+                continue
+            if piece.first == 0:
+                self.first_record = piece.lines[0]
             # Bound once for a million calls.
             sha256 = hashlib.sha256
-            leaves = [sha256(b"\x00" + line).digest() for line in block.lines]
-            self._accounts.read(block)
+            leaves = [sha256(b"\x00" + line).digest() for line in piece.lines]
+            if _OWN in piece.data:
+                self._accounts.read(piece)
+                self._read_marks(piece)
             done = 0
-            while sizes and sizes[0] <= block.first + len(leaves):
+            while sizes and sizes[0] <= piece.first + len(leaves):
                 size = sizes.pop(0)
-                self._tree.extend(leaves[done : size - block.first])
-                done = size - block.first
+                self._tree.extend(leaves[done : size - piece.first])
+                done = size - piece.first
                 self._compare(size)
             self._tree.extend(leaves[done:])
-            self._follow_tail(block, end)
-            self._progress(len(block.data))
+            self._follow_tail(piece, end)
+            self._progress(len(piece.data))
+        if reader.damaged is not None:
+            message = "what stands in place of records that were dropped is damaged"
+            raise Found(Status.TAMPERED, message, reader.damaged)
         if reader.misnamed is not None:
             raise self._tampered(0, f"a file of records does not begin with the record it names ({reader.misnamed})")
+
+    def _pass_over(self, piece: Pruned, sizes: list[int], end: int) -> None:
+        """Records that were dropped: their root stands for them, and is judged by the next checkpoint as they were."""
+        try:
+            self._tree.graft(piece.leaves, piece.root)
+        except ValueError as error:
+            message = f"what stands in place of records that were dropped does not fit: {error}"
+            raise Found(Status.TAMPERED, message, piece.first) from error
+        self._pruned = piece.end
+        while sizes and sizes[0] <= piece.end:
+            size = sizes.pop(0)
+            if size == piece.end:
+                self._compare(size)
+            elif any(not outside for _, outside in self._by_size[size]):
+                message = f"what stands in place of records that were dropped hides a checkpoint of {size}"
+                raise Found(Status.TAMPERED, message, piece.first)
+        if piece.end >= end:
+            self._tail.pass_over(piece.end, piece.name)
+
+    def _read_marks(self, block: Block) -> None:
+        """What the trail says of its own life. A text within a record cannot look like it: its quotes are escaped."""
+        if any(mark in block.data for mark in MARKS):
+            self._marks += [
+                (block.first + i, line) for i, line in enumerate(block.lines) if any(mark in line for mark in MARKS)
+            ]
+
+    @property
+    def marks(self) -> list[bytes]:
+        """The sealed records by which segments were dropped, held and released, in order; to be asked for at last."""
+        return [line for sequence, line in self._marks if sequence < self._sealed]
 
     def _compare(self, size: int) -> None:
         root = self._tree.root()
@@ -169,7 +213,10 @@ class StreamJudge:
             if checkpoint.root == root:
                 if not outside:
                     self._sealed = size
-                    self._accounts.check(checkpoint)
+                    if size - checkpoint.account_records >= self._pruned:
+                        self._accounts.check(checkpoint)
+                    else:
+                        self._accounts.skip(size)
             elif not outside:
                 raise self._tampered(self._sealed, f"checkpoint {checkpoint.number} seals other records")
         for checkpoint, outside in self._by_size[size]:
@@ -196,7 +243,10 @@ class StreamJudge:
         """Points at the bad record as well as can be done; it is not before `start`."""
         chain = Chain(self._path.name)
         last = b""
-        for block in Reader(segments(self._path)).blocks():
+        for block in Reader(segments(self._path)).pieces():
+            if isinstance(block, Pruned):
+                chain.pass_over(block.end, block.name)
+                continue
             lines = block.lines
             if block.first < start:
                 skipped = min(len(lines), start - block.first)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from otelwarden.audit.checkpoints import Checkpoint, split_notes
-from otelwarden.audit.reading import segments, stream_directories
+from otelwarden.audit.reading import Reader, segments, stream_directories
 from otelwarden.audit.stream import CHECKPOINTS
 from otelwarden.core import ConfigError, Fault
 
@@ -43,7 +43,9 @@ def list_streams(path: str | os.PathLike[str]) -> list[StreamEntry]:
 
 def _entry(directory: Path) -> StreamEntry:
     parts = segments(directory)
-    records = parts[-1].first + parts[-1].path.read_bytes().count(b"\n") if parts else 0
+    reader = Reader(parts[-1:], parts[-1].first if parts else 0)
+    for _ in reader.pieces():
+        pass
     file = directory / CHECKPOINTS
     notes = split_notes(file.read_bytes()).notes if file.exists() else []
     last = None
@@ -52,7 +54,7 @@ def _entry(directory: Path) -> StreamEntry:
     return StreamEntry(
         stream=directory.name,
         began_ns=_began(directory.name),
-        records=records,
+        records=reader.count,
         sealed=last.size if last else 0,
         checkpoints=len(notes),
         closed=last is not None and last.state == "close",

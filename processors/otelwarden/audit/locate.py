@@ -39,6 +39,18 @@ class Chain:
         self._next = self._first = sequence + 1
         self._previous = _name(line)
 
+    def pass_over(self, end: int, name: bytes) -> None:
+        """Goes on after records that were dropped.
+
+        Args:
+            end: sequence of the record after them.
+            name: what that one must name as its predecessor; empty where that is not known.
+        """
+        if self._suspect is not None and self.bad is None:
+            self.bad = self._suspect
+        self._next = self._first = end
+        self._previous = name
+
     def follow(self, lines: Iterable[bytes]) -> bool:
         """Looks at the next lines; False once a bad one was found."""
         for line in lines:
@@ -56,7 +68,7 @@ class Chain:
         if head is None or joined or head[1] != b"%d" % self._next or head[4] != self._stream:
             self.bad = self._next if self._suspect is None else self._suspect
             return
-        fits = head[3] == self._previous
+        fits = head[3] == self._previous or not self._previous
         if self._suspect is not None:
             # Two links in a row are broken by a change in the record between them, one by a change before it.
             self.bad = self._suspect if fits else self._suspect + 1

@@ -60,6 +60,25 @@ class Frontier:
             nodes = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
             level += 1
 
+    def graft(self, leaves: int, root: bytes) -> None:
+        """Appends a complete subtree by its root.
+
+        Raises:
+            ValueError: it is none (`leaves` is no power of two), or the tree does not end where one can begin.
+        """
+        if leaves < 1 or leaves & (leaves - 1) or self.size % leaves:
+            raise ValueError(f"no complete subtree of {leaves} leaves begins at {self.size}")
+        level = leaves.bit_length() - 1
+        self._pending += [None] * (level + 1 - len(self._pending))
+        while (waiting := self._pending[level]) is not None:
+            root = node_hash(waiting, root)
+            self._pending[level] = None
+            level += 1
+            if level == len(self._pending):
+                self._pending.append(None)
+        self._pending[level] = root
+        self.size += leaves
+
     def subtree(self, leaves: int) -> bytes:
         """The root of the complete subtree of that many leaves, a power of two, that the tree ends in or is made of.
 
@@ -79,6 +98,22 @@ class Frontier:
             if subtree is not None:
                 root = subtree if root is None else node_hash(subtree, root)
         return EMPTY_ROOT if root is None else root
+
+
+def subtrees(first: int, end: int) -> list[tuple[int, int]]:
+    """The complete subtrees that a range of leaves is made of, the largest there are: `(first, leaves)` of each.
+
+    Whatever range a proof asks for, of a record or of consistency, lies within one of them, or they within it, as long
+    as the record or the smaller tree does not end inside of the range.
+    """
+    found = []
+    while first < end:
+        leaves = first & -first if first else 1 << (end.bit_length() - 1)
+        while leaves > end - first:
+            leaves >>= 1
+        found.append((first, leaves))
+        first += leaves
+    return found
 
 
 def siblings(index: int, size: int) -> list[tuple[int, int]]:

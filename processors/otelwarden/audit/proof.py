@@ -16,7 +16,7 @@ from typing import Final
 
 from otelwarden.audit.checkpoints import Checkpoint, Note, split_notes
 from otelwarden.audit.merkle import Frontier, siblings
-from otelwarden.audit.reading import Block, Reader, segments, stream_directories
+from otelwarden.audit.reading import Block, Pruned, Reader, segments, stream_directories
 from otelwarden.audit.stream import CHECKPOINTS
 from otelwarden.core import ConfigError, Fault
 
@@ -58,6 +58,8 @@ def prove(path: str | os.PathLike[str], sequence: int, *, stream: str | None = N
         record, path_hashes = _read_path(directory, sequence, checkpoint.size)
     except OSError as error:
         raise ConfigError([Fault(file=file, message=f"cannot be read: {error.strerror}")]) from error
+    except ValueError as error:
+        raise ConfigError([Fault(file=file, message=f"its files do not hang together: {error}")]) from error
     lines = [HEADER, b"index %d" % sequence, *map(base64.b64encode, path_hashes), b"", note]
     return Proof(record=record, text=b"\n".join(lines), checkpoint=checkpoint)
 
@@ -96,18 +98,28 @@ def _read_path(directory: Path, sequence: int, size: int) -> tuple[bytes, list[b
     record = b""
     read = 0
     reader = Reader(segments(directory))
-    for block in reader.blocks():
-        read = block.first + len(block.lines)
-        if block.first <= sequence < read:
-            record = block.lines[sequence - block.first]
+    for piece in reader.pieces():
+        read = reader.count
+        if piece.first <= sequence < read:
+            record = _record(piece, sequence, directory)
         for span, tree in trees.items():
-            tree.extend(_leaves(block, *span))
+            if isinstance(piece, Block):
+                tree.extend(_leaves(piece, *span))
+            elif span[0] <= piece.first and piece.end <= span[1]:
+                tree.graft(piece.leaves, piece.root)
         if read >= size:
             break
-    if read < size or reader.misnamed is not None:
+    if read < size or reader.misnamed is not None or reader.damaged is not None:
         message = f"{size} records are sealed, and they are not all there"
         raise ConfigError([Fault(file=os.fspath(directory), message=message)])
     return record, [trees[span].root() for span in path]
+
+
+def _record(piece: Block | Pruned, sequence: int, directory: Path) -> bytes:
+    if isinstance(piece, Block):
+        return piece.lines[sequence - piece.first]
+    message = f"record {sequence} was dropped when its time was over; a proof of it made before still holds"
+    raise ConfigError([Fault(file=os.fspath(directory), message=message)])
 
 
 def _leaves(block: Block, first: int, end: int) -> list[bytes]:

@@ -42,6 +42,9 @@ RARE_PREFIXES: Final = (
 RARE_OF_TENANCY: Final = frozenset({"create", "update", "suspend", "activate", "deactivate", "delete"})
 """Rare for tenants; `delete` is also what redaction does to a field, and that is frequent."""
 
+RARE_OF_THE_TRAIL: Final = frozenset({"retire", "hold", "release"})
+"""What the trail does with its own records; other components hold and release items, which is frequent."""
+
 HANDED_ON: Final = "handed_on"
 """The reason of an `export` event of a stage that cannot know what became of the items after it."""
 
@@ -58,6 +61,7 @@ def is_rare(component: str, action: str) -> bool:
     if known is None:
         known = action in RARE_ACTIONS or action.startswith(RARE_PREFIXES)
         known = known or (component == "tenancy" and action in RARE_OF_TENANCY)
+        known = known or (component == "audit" and action in RARE_OF_THE_TRAIL)
         if len(_rare) >= _MAX_CACHED:
             _rare.clear()
         _rare[component, action] = known

@@ -28,6 +28,7 @@ class Settings:
     checkpoint_interval: float
     coalesce_window: float
     segment_bytes: int
+    segment_age: float
     runtime: Runtime
     listener: Callable[[bytes], object] | None
 
@@ -49,7 +50,12 @@ class Session:
         self.checkpoints = 0
         """Checkpoints written."""
         neighbours = sealed_neighbours(settings.directory)
-        self._stream = Stream(settings.directory, time_ns=self._clock.time_ns(), segment_bytes=settings.segment_bytes)
+        self._stream = Stream(
+            settings.directory,
+            clock=self._clock,
+            segment_bytes=settings.segment_bytes,
+            segment_age=settings.segment_age,
+        )
         self.encoder = Encoder(self._stream.id)
         try:
             self._begin(neighbours)

@@ -9,6 +9,7 @@ One process has one stream, and one thread writes it. A failed append leaves the
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import time
@@ -19,7 +20,7 @@ from typing import Final
 from otelwarden.audit.batch import NO_PREVIOUS, Batch
 from otelwarden.audit.merkle import Frontier
 from otelwarden.audit.records import Entry
-from otelwarden.core import OtelwardenError
+from otelwarden.core import Clock, OtelwardenError
 
 CHECKPOINTS: Final = "checkpoints"
 SEGMENT_PREFIX: Final = "records-"
@@ -68,6 +69,11 @@ class AppendFile:
             raise
         self._written += len(data)
 
+    def lock(self) -> None:
+        """Shows other processes that this one still writes; without a word where the file system has no locks."""
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     def sync(self) -> None:
         """Returns when everything written is on the disk.
 
@@ -112,17 +118,21 @@ class Stream:
 
     Args:
         directory: the trail's directory, which must exist.
-        time_ns: nanoseconds since the Unix epoch, a part of the id.
+        clock: its time is a part of the id.
         segment_bytes: a segment that has grown this long is followed by a new one.
+        segment_age: so is one that is this old, in seconds.
 
     Raises:
         OSError: its files cannot be made.
     """
 
-    def __init__(self, directory: Path, *, time_ns: int, segment_bytes: int) -> None:
-        self.id = new_stream_id(time_ns)
+    def __init__(self, directory: Path, *, clock: Clock, segment_bytes: int, segment_age: float) -> None:
+        self.id = new_stream_id(clock.time_ns())
         self.path = directory / self.id
         self._segment_bytes = segment_bytes
+        self._segment_age_ns = int(segment_age * 1e9)
+        self._monotonic_ns = clock.monotonic_ns
+        self._segment_since_ns = clock.monotonic_ns()
         self._tree = Frontier()
         self._previous = NO_PREVIOUS
         self.path.mkdir(mode=0o750)
@@ -133,6 +143,7 @@ class Stream:
         except OSError:
             self._segment.close()
             raise
+        self._notes.lock()
         sync_directory(self.path)
 
     @property
@@ -146,7 +157,7 @@ class Stream:
 
     def begin(self) -> Batch:
         """A batch that follows what is durable; several may be begun, but only one can be committed."""
-        if self._segment.length >= self._segment_bytes:
+        if self._segment.length >= self._segment_bytes or (self._segment.length and self._segment_is_old):
             self._next_segment()
         return Batch(self._tree.copy(), self._previous)
 
@@ -192,8 +203,13 @@ class Stream:
         self._notes.write(note)
         self._notes.sync()
 
+    @property
+    def _segment_is_old(self) -> bool:
+        return self._monotonic_ns() - self._segment_since_ns >= self._segment_age_ns
+
     def _next_segment(self) -> None:
         following = AppendFile(self.path / segment_name(self.size))
+        self._segment_since_ns = self._monotonic_ns()
         self._segment.close()
         self._segment = following
         sync_directory(self.path)
@@ -210,6 +226,16 @@ class Stream:
             for file in self.path.iterdir():
                 file.unlink()
             self.path.rmdir()
+
+
+def is_written(stream: Path) -> bool:
+    """Whether a process may still write a stream: it holds a lock until it ends, however it does. Raises OSError."""
+    with (stream / CHECKPOINTS).open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # taken; or there are no locks here, and nobody can tell
+            return True
+    return False
 
 
 def sync_directory(directory: Path) -> None:

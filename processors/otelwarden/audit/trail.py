@@ -14,9 +14,11 @@ from typing import Final
 
 from otelwarden.audit.config import AuditConfig
 from otelwarden.audit.inbox import Inbox, Order, OrderKind
+from otelwarden.audit.keeper import Keeper
 from otelwarden.audit.keys import SigningKey, publish
 from otelwarden.audit.losses import CLOSED, QUEUE_FULL
 from otelwarden.audit.records import is_rare
+from otelwarden.audit.retention import Keep, Retention
 from otelwarden.audit.session import Settings
 from otelwarden.audit.witness import FileWitness
 from otelwarden.audit.witness_http import HttpWitness
@@ -72,6 +74,9 @@ class AuditTrail:
         sync_timeout: seconds that a rare decision may hold up whoever made it.
         max_pending: frequent decisions that may wait; more are lost, counted, and declared in the trail.
         segment_bytes: length at which a file of records is followed by the next.
+        segment_age: age in seconds at which it is, too.
+        retention: how long records stay, by kind; see `Retention`. None: for ever. Files whose time is over are dropped
+            at the start and once a day.
         listener: given records, as they are stored, when they are durable: a quick function, whose errors are counted.
             `TrailLogs` makes log records of them.
         runtime: whose accounts are sealed; None for the one shared by all stages that are used by hand.
@@ -91,6 +96,8 @@ class AuditTrail:
         sync_timeout: float = 0.25,
         max_pending: int = 65_536,
         segment_bytes: int = 64 << 20,
+        segment_age: float = 86_400.0,
+        retention: Mapping[str, Keep] | None = None,
         listener: Callable[[bytes], object] | None = None,
         runtime: Runtime | None = None,
     ) -> None:
@@ -101,6 +108,7 @@ class AuditTrail:
             sync_timeout=sync_timeout,
             max_pending=max_pending,
             segment_bytes=segment_bytes,
+            segment_age=segment_age,
         )
         self.path = Path(path)
         self.runtime = runtime or default_runtime()
@@ -113,10 +121,12 @@ class AuditTrail:
             checkpoint_interval=checkpoint_interval,
             coalesce_window=coalesce_window,
             segment_bytes=segment_bytes,
+            segment_age=segment_age,
             runtime=self.runtime,
             listener=listener,
         )
         self._sync_timeout = sync_timeout
+        self._retention = Retention(retention or {})
         self._max_pending = max_pending
         self._ring_at = max_pending // 2
         self._writer: Writer | None = None
@@ -146,6 +156,8 @@ class AuditTrail:
             sync_timeout=config.sync_timeout,
             max_pending=config.max_pending,
             segment_bytes=config.segment_bytes,
+            segment_age=config.segment_age,
+            retention=config.retention,
             listener=listener,
             runtime=runtime,
         )
@@ -177,6 +189,7 @@ class AuditTrail:
         self._inbox = Inbox()
         self._pending = self._inbox.pending
         self._writer = None
+        self._keeper = Keeper(self, self._retention)
         self._thread: threading.Thread | None = None
         self._closed = False
         self._stalled_at = -1
@@ -196,14 +209,15 @@ class AuditTrail:
         if self._thread is None or waiting == self._ring_at:
             self._wake()
 
-    def append_sync(self, event: GovernanceEvent, *, actor: str = "") -> bool:
+    def append_sync(self, event: GovernanceEvent, *, actor: str = "", timeout: float | None = None) -> bool:
         """Writes a decision by itself.
 
         Args:
             actor: who made it, as `user:<id>` or `service:<id>`; `system:<component>` unless given.
+            timeout: seconds to wait for the disk; `sync_timeout` unless given.
 
         Returns:
-            Whether it is on the disk. False when that took longer than `sync_timeout`, or failed: what is lost is
+            Whether it is on the disk. False when that took longer than allowed, or failed: what is lost is
             counted, and declared in the trail. While the disk hangs, only the first call waits for it.
         """
         if self._closed:
@@ -217,7 +231,7 @@ class AuditTrail:
         writer = self._writer
         if writer is None or writer.rounds == self._stalled_at:
             return False
-        if order.wait(self._sync_timeout):
+        if order.wait(self._sync_timeout if timeout is None else timeout):
             return True
         if not order.finished:
             self._stalled_at = writer.rounds
@@ -266,6 +280,7 @@ class AuditTrail:
         if self._closed:
             return True
         atexit.unregister(self._at_exit)
+        self._keeper.stop()
         thread = self._thread
         order = Order("close")
         self._closed = True
@@ -321,6 +336,7 @@ class AuditTrail:
             thread = threading.Thread(target=writer.run, name=THREAD_NAME, daemon=True)
             try:
                 thread.start()
+                self._keeper.start()
             except RuntimeError as error:  # the interpreter is ending, or the process may have no more threads
                 self.runtime.errors("audit").record("start", error)
                 return False

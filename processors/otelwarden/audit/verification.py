@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from otelwarden.audit.checkpoints import ORIGIN, Checkpoint, is_torn, signature_fault, split_notes
 from otelwarden.audit.judge import StreamJudge
 from otelwarden.audit.keys import PUBLIC_KEYS, VerifyingKey, published_keys
-from otelwarden.audit.reading import segments, stream_directories
+from otelwarden.audit.reading import segments, stream_directories, tombstones
 from otelwarden.audit.rotation import KeyChain
+from otelwarden.audit.tombstone import RETIRE, retired_target
 from otelwarden.audit.verdicts import Status, StreamVerdict, Verdict
 from otelwarden.core import ConfigError, Fault
 
@@ -61,7 +62,7 @@ def verify(
         # The witness first: a checkpoint is given to it when it is on the disk already.
         outside = _read_outside(Path(against), chain.keys) if against is not None else None
         found = stream_directories(directory)
-        streams = _judge_all(found, chain, outside, _summed(progress), whole=found != [directory])
+        streams, _ = _judge_all(found, chain, outside, _summed(progress), whole=found != [directory])
     except OSError as error:
         file = os.fspath(error.filename or directory)
         raise ConfigError([Fault(file=file, message=f"cannot be read: {error.strerror}")]) from error
@@ -74,6 +75,19 @@ def verify(
         if outside.damaged:
             warnings.append(f"{outside.damaged} pieces of {os.fspath(against or '')} are no checkpoints")
     return Verdict(path=os.fspath(path), streams=tuple(streams), warnings=tuple(warnings))
+
+
+def judge_trail(directory: Path, public_key: VerifyingKey | None = None) -> Judged:
+    """Every stream of a trail, and what the trail says of its own life.
+
+    Args:
+        public_key: as for `verify`.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    chain = _known_keys(directory, public_key)
+    return _judge_all(stream_directories(directory), chain, None, lambda _: None, whole=True)
 
 
 def trail_bytes(path: str | os.PathLike[str]) -> int:
@@ -93,21 +107,35 @@ def _summed(progress: Callable[[int], object]) -> Callable[[int], object]:
     return step
 
 
+class Judged(NamedTuple):
+    """What was found of every stream."""
+
+    streams: list[StreamVerdict]
+    marks: list[bytes]
+    """The sealed records by which segments were dropped, held and released."""
+
+
 def _judge_all(
-    directories: Iterable[Path],
+    directories: Sequence[Path],
     chain: KeyChain,
     outside: Outside | None,
     progress: Callable[[int], object],
     *,
     whole: bool,
-) -> list[StreamVerdict]:
+) -> Judged:
     known = outside or Outside({}, {}, 0)
     verdicts: dict[str, StreamVerdict] = {}
     openings: dict[str, bytes] = {}
+    # Before any record is read: a tombstone is written when its event is sealed already.
+    stones = {directory.name: tombstones(directory) for directory in directories}
+    marks: list[bytes] = []
     for directory in directories:
         judge = StreamJudge(directory, chain, known.checkpoints.get(directory.name, ()), progress=progress)
         verdicts[directory.name] = judge.judge()
         openings[directory.name] = judge.first_record
+        marks += judge.marks
+    if not whole:
+        marks += _marks_beside(directories, chain, stones)
     for stream, checkpoints in known.checkpoints.items():
         if stream not in verdicts:
             size = max(each.size for each in checkpoints)
@@ -115,15 +143,42 @@ def _judge_all(
     for stream, fault in known.faults.items():
         found = verdicts.get(stream, fault)
         _worsen(verdicts, replace(found, status=fault.status, message=fault.message, sequence=fault.sequence))
+    _judge_tombstones(verdicts, stones, marks)
     if whole:
         _judge_neighbours(verdicts, openings)
-    return list(verdicts.values())
+    return Judged(list(verdicts.values()), marks)
+
+
+def _judge_tombstones(
+    verdicts: dict[str, StreamVerdict], stones: Mapping[str, Mapping[int, str]], marks: Iterable[bytes]
+) -> None:
+    """Records may be missing where a sealed record says that they were dropped, and what stays of them."""
+    dropped = {event.get("target") for event in map(json.loads, marks) if event["action"] == RETIRE}
+    for stream, found in stones.items():
+        for first, digest in sorted(found.items()):
+            if retired_target(stream, first, digest) not in dropped:
+                message = f"a file says that records from {first} on were dropped, and no record of the trail does"
+                _worsen(verdicts, replace(verdicts[stream], status=Status.TAMPERED, message=message, sequence=first))
+
+
+def _marks_beside(
+    directories: Iterable[Path], chain: KeyChain, stones: Mapping[str, Mapping[int, str]]
+) -> Iterator[bytes]:
+    """What other streams of the trail say of one that is judged alone: they may have dropped something of it."""
+    for directory in directories:
+        if not stones[directory.name]:
+            continue
+        for other in stream_directories(directory.parent):
+            if other != directory:
+                judge = StreamJudge(other, chain)
+                judge.judge()
+                yield from judge.marks
 
 
 def _judge_neighbours(verdicts: dict[str, StreamVerdict], openings: Mapping[str, bytes]) -> None:
     """Each stream names, in its first record, those that were there before it and how much of them was sealed."""
     for stream, line in openings.items():
-        if verdicts[stream].status in (Status.TAMPERED, Status.KEY_UNKNOWN) or not verdicts[stream].sealed:
+        if not line or verdicts[stream].status in (Status.TAMPERED, Status.KEY_UNKNOWN) or not verdicts[stream].sealed:
             continue
         for neighbour, sealed in json.loads(line).get("neighbours", {}).items():
             found = verdicts.get(neighbour)

@@ -13,7 +13,7 @@ import urllib3
 
 from otelwarden.audit.checkpoints import Checkpoint, split_notes
 from otelwarden.audit.merkle import Frontier, consistency_ranges, leaf_hash
-from otelwarden.audit.reading import lines_between
+from otelwarden.audit.reading import Pruned, pieces_between
 from otelwarden.audit.witness_protocol import PATH, write_request
 from otelwarden.core import (
     ConfigError,
@@ -165,8 +165,14 @@ class HttpWitness:
         ranges = consistency_ranges(seen.size, size) if 0 < seen.size < size else []
         beyond = {span: Frontier() for span in ranges if span[0] >= seen.size}
         grown = seen.copy()
-        for lines in lines_between(self._trail / stream, seen.size, size):
-            leaves = [leaf_hash(line) for line in lines]
+        for piece in pieces_between(self._trail / stream, seen.size, size):
+            if isinstance(piece, Pruned):
+                for (first, end), tree in beyond.items():
+                    if first <= piece.first and piece.end <= end:
+                        tree.graft(piece.leaves, piece.root)
+                grown.graft(piece.leaves, piece.root)
+                continue
+            leaves = [leaf_hash(line) for line in piece]
             for (first, end), tree in beyond.items():
                 tree.extend(leaves[max(0, first - grown.size) : max(0, end - grown.size)])
             grown.extend(leaves)
