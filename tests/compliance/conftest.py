@@ -87,6 +87,7 @@ def document(receiver: FaultyReceiver) -> dict[str, Any]:
                 "on_error": "drop",
                 "coalesce_window": "50ms",
                 "logs": {"exporter": "failover/audit"},
+                "retention": {"default": {"at_least": "2560d"}},
             },
         },
         "exporters": {

@@ -199,6 +199,21 @@ def _settings() -> Iterator[Mutation]:
         lambda d: d[processors]["redaction"].update(policies=["pii", "secrets"]),
     )
     yield Mutation(name="keys grow old", broken=frozenset({"keys.replaced"}), keys_of=400.0)
+    yield setting(
+        "records are dropped too early",
+        "retention.trail",
+        lambda d: d[processors]["audit"]["retention"].update(quota={"at_least": "30d"}),
+    )
+    yield setting(
+        "records are never dropped",
+        "retention.trail-limited",
+        lambda d: d[processors]["audit"].pop("retention"),
+    )
+    yield setting(
+        "what must stay and what must go",
+        "retention.consistent",
+        lambda d: d[processors]["audit"]["retention"].update(quota={"at_least": "2555d", "at_most": "2556d"}),
+    )
     yield setting("rarely sealed", "audit.cadence", lambda d: d[processors]["audit"].update(checkpoint_interval="2m"))
     yield setting("an endpoint in clear", "transport.encrypted", _in_clear)
     yield setting("copies of the trail in clear", "transport.encrypted", _copies_in_clear)

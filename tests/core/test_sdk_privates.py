@@ -41,6 +41,7 @@ from otelwarden.core import (
     raised_cardinality_limits,
     sampler_of_environment,
     suppress_instrumentation_in_this_thread,
+    tag_log,
     tag_span,
     with_attributes,
 )
@@ -111,6 +112,24 @@ def test_a_tag_is_an_attribute_and_keeps_the_limits(limit: int | None) -> None:
         span.end()
         found.append((dict(last.ended[0].attributes or {}), last.ended[0].dropped_attributes))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(("limit", "set_"), [(None, True), (0, False), (1, False), (2, True)])
+def test_a_log_record_is_tagged_where_no_other_attribute_has_to_go(limit: int | None, set_: bool) -> None:
+    record = ReadWriteLogRecord(LogRecord())
+    record.log_record.attributes = BoundedAttributes(limit, {"first": 1}, immutable=False, max_value_len=3)
+    before = dict(record.log_record.attributes)
+    for value in ("value", "again"):
+        assert tag_log(record, "tag", value) is set_
+    assert dict(record.log_record.attributes) == (before | {"tag": "again"} if set_ else before)
+
+
+@pytest.mark.parametrize("attributes", [None, {"a": 1}, BoundedAttributes(attributes={"a": 1})], ids=repr)
+def test_a_log_record_with_other_attributes_is_not_tagged_in_place(attributes: Any) -> None:
+    record = ReadWriteLogRecord(LogRecord())
+    record.log_record.attributes = attributes
+    assert not tag_log(record, "tag", "value")
+    assert item_attributes(record) == dict(attributes or {})
 
 
 def test_the_attributes_of_a_log_record() -> None:
@@ -330,15 +349,14 @@ def test_a_state_left_on_a_live_span_is_seen_by_its_children_and_at_its_end(prov
     last, mine = RecordingSpanProcessor(), object()
     provider.add_span_processor(last)
     tracer = provider.get_tracer("test")
-    parent = tracer.start_span("parent")
-    _sdk.leave_state(parent, mine)
-    child = tracer.start_span("child")
-    flags = child.get_span_context().trace_flags
-    assert _sdk.lineage_of(child, parent) == (None, mine, flags)
-    assert _sdk.lineage_of(parent, None) == (mine, None, flags)
-    assert _sdk.lineage_of(child, trace.NonRecordingSpan(trace.SpanContext(1, 1, True))) == (None, None, flags)
-    parent.end()
-    assert _sdk.lineage_of(child, parent) == (None, mine, flags)
+    parent, child = tracer.start_span("parent"), tracer.start_span("child")
+    place, inherited, flags = _sdk.lineage_of(parent, None)
+    assert (inherited, flags) == (None, parent.get_span_context().trace_flags)
+    setattr(place, _sdk.STATE, mine)
+    for _ in range(2):  # a child may start after its parent ended
+        assert _sdk.lineage_of(child, parent)[1] is mine
+        parent.end()
+    assert _sdk.lineage_of(child, trace.NonRecordingSpan(trace.SpanContext(1, 1, True)))[1] is None
     assert last.ended[0] is not parent
     assert _sdk.state_left_on(last.ended[0]) is mine
     for nobody in (child, trace.INVALID_SPAN, ReadableSpan("by hand", attributes={}), None):

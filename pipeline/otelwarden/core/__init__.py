@@ -21,6 +21,7 @@ from otelwarden.core._sdk import (
     span_attributes,
     span_context_of,
     suppress_instrumentation_in_this_thread,
+    tag_log,
     tag_span,
     with_attributes,
 )
@@ -263,6 +264,7 @@ __all__ = [
     "span_context_of",
     "state_of",
     "suppress_instrumentation_in_this_thread",
+    "tag_log",
     "tag_span",
     "tenant_of_point",
     "threshold_of",

@@ -61,11 +61,15 @@ TRACE_STATE: Final = 4
 """Places in a `SpanContext`, which is a tuple; the properties cost four times as much."""
 
 STATE: Final = "_otelwarden_state"
-"""The name under which state rides on a span's attributes and on finished items."""
+"""The attribute, in Python's sense, under which the state of an item is found."""
 
 
 def lineage_of(span: Any, parent: Any) -> tuple[Any, Any, int]:
-    """What a span that starts comes from: the state left on it, that left on its parent, and its trace flags.
+    """Where the state of a span that starts is to be left, the state that its parent has, and its trace flags.
+
+    The place is the span's attributes: they are what a live span and the `ReadableSpan` that the SDK makes at its end
+    have in common. So a state lives exactly as long as somebody can still ask for it, and no table has to be kept of
+    spans that never end.
 
     Args:
         span: of the SDK.
@@ -77,24 +81,21 @@ def lineage_of(span: Any, parent: Any) -> tuple[Any, Any, int]:
             inherited = parent._attributes._otelwarden_state
         except AttributeError:
             inherited = None
-    return getattr(span._attributes, STATE, None), inherited, span._context[TRACE_FLAGS]
-
-
-def leave_state(span: Any, state: object) -> None:
-    """Leaves a state on a live span of the SDK, for its children and for its end.
-
-    The attributes are what a live span and the `ReadableSpan` that the SDK makes at its end have in common. So a state
-    lives exactly as long as somebody can still ask for it, and no table has to be kept of spans that never end.
-    """
-    span._attributes._otelwarden_state = state
+    return span._attributes, inherited, span._context[TRACE_FLAGS]
 
 
 def state_left_on(span: Any) -> Any:
-    """The state left on a span, live or finished; None for one without, or anything else."""
+    """The state that was left on a span when it started; None for one without, or anything else."""
+    return getattr(getattr(span, "_attributes", None), STATE, None)
+
+
+def state_at_end(span: Any) -> Any:
+    """The state of a finished span, which rides on itself from here on; None for one that nobody saw start."""
     try:
-        return span._attributes._otelwarden_state
+        state = span._otelwarden_state = span._attributes._otelwarden_state
     except AttributeError:
         return None
+    return state
 
 
 def span_context_of(span: Any) -> trace.SpanContext:
@@ -163,12 +164,24 @@ def tag_span(span: Span, key: str, value: str | int | float | bool) -> None:
     Nobody else has the span yet, so the lock can be spared, and a tag needs no cleaning.
     """
     attributes = span._attributes
-    if type(attributes) is BoundedAttributes and (
-        attributes.maxlen is None or len(attributes._dict) < attributes.maxlen
-    ):
-        attributes._dict[key] = value
-    else:
-        span.set_attribute(key, value)
+    if type(attributes) is BoundedAttributes:
+        tags, limit = attributes._dict, attributes.maxlen
+        if limit is None or len(tags) < limit:
+            tags[key] = value
+            return
+    span.set_attribute(key, value)
+
+
+def tag_log(record: ReadWriteLogRecord, key: str, value: str | int | float | bool) -> bool:
+    """Sets an attribute of a log record as `tag_span` does, unless another would have to go; whether it is set."""
+    attributes = record.log_record.attributes
+    if type(attributes) is not BoundedAttributes or attributes._immutable:
+        return False
+    tags, limit = attributes._dict, attributes.maxlen
+    if limit is not None and len(tags) >= limit and key not in tags:
+        return False
+    tags[key] = value
+    return True
 
 
 def events_of(span: ReadableSpan) -> Sequence[Event]:

@@ -78,17 +78,11 @@ class Stage(Generic[_ItemT]):
         self.runtime = runtime or default_runtime()
         self.errors = self.runtime.errors(component)
         self.ledger = self.runtime.ledger(component, signal, held=held, held_bytes=held_bytes)
+        self.accounts = self.ledger.accounts
         self._component = component
-        self._transform = transform
+        self.transform = transform
         self._looks_first: LooksFirst | None = transform if isinstance(transform, LooksFirst) else None
         self._on_error = on_error
-
-    def apply(self, item: _ItemT, state: ItemState) -> _ItemT | Drop:
-        """What the transform makes of the item, or what the failure policy does."""
-        try:
-            return self._transform(item, state)
-        except Exception as error:
-            return self.failed(item, error)
 
     def failed(self, item: _ItemT, error: Exception) -> _ItemT | Drop:
         """What becomes of an item that the transform raised on."""
@@ -177,7 +171,7 @@ class Stage(Generic[_ItemT]):
         self, batch: Sequence[_ItemT], states: Sequence[ItemState]
     ) -> tuple[Callable[[_ItemT, ItemState, int], _ItemT | Drop], Iterable[int]]:
         """What is to be done, and to which items of a batch."""
-        transform, looks_first = self._transform, self._looks_first
+        transform, looks_first = self.transform, self._looks_first
         if looks_first is not None:
             act = looks_first.act
             try:

@@ -17,7 +17,7 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otelwarden.core._sdk import EndingHook
+from otelwarden.core._sdk import STATE, EndingHook, state_at_end
 from otelwarden.core.chain import counts_its_losses, flush_within, shutdown_within
 from otelwarden.core.deadline import Deadline
 from otelwarden.core.drop import DROP_ON_ERROR, Drop
@@ -44,7 +44,7 @@ def _first_that_starts(processor: SpanProcessor) -> Callable[[Span, Context | No
         if not isinstance(processor, SpanStageProcessor):
             return None
         processor = processor._next
-    return processor.on_start
+    return None if type(processor).on_start is SpanProcessor.on_start else processor.on_start
 
 
 class SpanStageProcessor(EndingHook):
@@ -82,8 +82,6 @@ class SpanStageProcessor(EndingHook):
         self._start = on_start
         self.ignores_starts = on_start is None and type(self).on_start is SpanStageProcessor.on_start
         # Bound once: these are called for every span, in the application's thread.
-        self._transform = transform
-        self._accounts = self._stage.ledger.accounts
         self._next_on_start = _first_that_starts(next_processor)
         self._next_on_end = next_processor.on_end
 
@@ -105,19 +103,17 @@ class SpanStageProcessor(EndingHook):
     def on_end(self, span: ReadableSpan) -> None:
         """Hands what the transform makes of the span to the next in line."""
         stage = self._stage
-        try:
-            state: ItemState = end_span(span, self._resolver)
-        except Exception as error:
-            stage.errors.record("resolve", error)
-            state = state_of(span)
-        account = self._accounts[state.tenant]
+        state: ItemState | None = getattr(span, STATE, None) or state_at_end(span)
+        if state is None:
+            state = self._resolved(span)
+        account = stage.accounts[state.tenant]
         account.received.tick()
         size = stage.receive_bytes(span, account) if self._count_bytes else 0
         try:
-            result = self._transform(span, state)
+            result = stage.transform(span, state)
         except Exception as error:
             result = stage.failed(span, error)
-        if isinstance(result, Drop):
+        if result is not span and isinstance(result, Drop):
             stage.dropped(span, state.tenant, result, size)
             return
         try:
@@ -129,6 +125,13 @@ class SpanStageProcessor(EndingHook):
         account.forwarded.tick()
         if size:
             account.forwarded_bytes.add(size)
+
+    def _resolved(self, span: ReadableSpan) -> ItemState:
+        try:
+            return end_span(span, self._resolver)
+        except Exception as error:
+            self._stage.errors.record("resolve", error)
+            return state_of(span)
 
     def ending_failed(self, error: Exception) -> None:
         """Counts what the next in line raised while a span was ending."""
@@ -158,6 +161,7 @@ class LogStageProcessor(LogRecordProcessor):
         runtime: Runtime | None = None,
     ) -> None:
         self._next = next_processor
+        self._next_on_emit = next_processor.on_emit
         self._count_bytes = count_bytes
         self._stage: Stage[ReadWriteLogRecord] = Stage(component, LOGS, transform, on_error=on_error, runtime=runtime)
         self._resolver = resolver or _DEFAULT_RESOLVER
@@ -165,20 +169,21 @@ class LogStageProcessor(LogRecordProcessor):
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Hands what the transform makes of the record to the next in line."""
         stage = self._stage
-        try:
-            state = begin_log(log_record, self._resolver)
-        except Exception as error:
-            stage.errors.record("resolve", error)
-            state = state_of(log_record)
-        account = stage.ledger.account(state.tenant)
+        state: ItemState | None = getattr(log_record, STATE, None)
+        if state is None:
+            state = self._begun(log_record)
+        account = stage.accounts[state.tenant]
         account.received.tick()
         size = stage.receive_bytes(log_record, account) if self._count_bytes else 0
-        result = stage.apply(log_record, state)
-        if isinstance(result, Drop):
+        try:
+            result = stage.transform(log_record, state)
+        except Exception as error:
+            result = stage.failed(log_record, error)
+        if result is not log_record and isinstance(result, Drop):
             stage.dropped(log_record, state.tenant, result, size)
             return
         try:
-            self._next.on_emit(result)
+            self._next_on_emit(result)
         except Exception as error:
             stage.errors.record("next.on_emit", error)
             stage.dropped(log_record, state.tenant, DROP_ON_ERROR, size)
@@ -186,6 +191,13 @@ class LogStageProcessor(LogRecordProcessor):
         account.forwarded.tick()
         if size:
             account.forwarded_bytes.add(size)
+
+    def _begun(self, log_record: ReadWriteLogRecord) -> ItemState:
+        try:
+            return begin_log(log_record, self._resolver)
+        except Exception as error:
+            self._stage.errors.record("resolve", error)
+            return state_of(log_record)
 
     def enabled(self, **parameters: Any) -> bool:
         """What the next in line says: a stage may drop any record, but promises nothing before it has seen it."""

@@ -24,9 +24,9 @@ from otelwarden.core._sdk import (
     STATE,
     current_context,
     item_attributes,
-    leave_state,
     lineage_of,
     span_context_of,
+    state_at_end,
     state_left_on,
 )
 from otelwarden.core.context import TENANT_KEY, TOKEN_KEY
@@ -158,9 +158,9 @@ def begin_span(span: Span, parent_context: Context | None, resolver: TenantResol
     """
     context = current_context() if parent_context is None else parent_context
     get = context.get
-    state: SpanState | None
     inherited: SpanState | None
-    state, inherited, flags = lineage_of(span, get(SPAN_KEY))
+    place, inherited, flags = lineage_of(span, get(SPAN_KEY))
+    state: SpanState | None = getattr(place, STATE, None)
     if state is not None:
         return state
     sampled = flags & _SAMPLED != 0
@@ -182,7 +182,7 @@ def begin_span(span: Span, parent_context: Context | None, resolver: TenantResol
             get(BAGGAGE_KEY),
             get(TOKEN_KEY),
         )
-    leave_state(span, inherited)
+    place._otelwarden_state = inherited
     return inherited
 
 
@@ -191,19 +191,16 @@ def end_span(span: ReadableSpan, resolver: TenantResolver) -> SpanState:
 
     A span that no stage saw start is judged by what is left of it: its resource, its attributes, its flags.
     """
-    state: SpanState | None = getattr(span, STATE, None)
+    state: SpanState | None = getattr(span, STATE, None) or state_at_end(span)
     if state is None:
-        state = state_left_on(span)
-        if state is None:
-            context = span_context_of(span)
-            state = SpanState(
-                resolver.resolve(Context(), span.resource.attributes, item_attributes(span)),
-                context.trace_flags.sampled,
-                context.trace_state,
-                0,
-            )
-        item: Any = span
-        item._otelwarden_state = state
+        context = span_context_of(span)
+        state = SpanState(
+            resolver.resolve(Context(), span.resource.attributes, item_attributes(span)),
+            context.trace_flags.sampled,
+            context.trace_state,
+            0,
+        )
+        set_state(span, state)
     return state
 
 

@@ -31,6 +31,7 @@ from otelwarden.core import (
     Deadline,
     OtelwardenError,
     Runtime,
+    counts_its_losses,
     default_runtime,
     flush_within,
     run_in_child_after_fork,
@@ -61,7 +62,8 @@ class TrailLogsStats:
     """Records that the exporter took."""
     waiting_bytes: int
     lost: Mapping[str, int]
-    """Records that did not leave, by reason; they are in the trail all the same."""
+    """Records that did not leave, by reason; they are in the trail all the same. What an exporter refuses that accounts
+    for its own losses is in its accounts."""
 
 
 class TrailLogs:
@@ -86,6 +88,7 @@ class TrailLogs:
         runtime: Runtime | None = None,
     ) -> None:
         self._exporter = exporter
+        self._counts_losses = not counts_its_losses(exporter)
         self._resource = resource or Resource.create()
         self._max_bytes = max_bytes
         self._runtime = runtime or default_runtime()
@@ -150,10 +153,11 @@ class TrailLogs:
                 taken = self._exporter.export(batch) is LogRecordExportResult.SUCCESS
             except Exception as error:
                 self._errors.record("logs", error)
-                taken = False
+                self._lose(NOT_EXPORTED, len(batch))
+                continue
             if taken:
                 self._exported += len(batch)
-            else:
+            elif self._counts_losses:
                 self._lose(NOT_EXPORTED, len(batch))
 
     def _record(self, line: bytes) -> ReadableLogRecord | None:

@@ -93,16 +93,19 @@ class QuotaSpanProcessor(SpanStageProcessor):
         if not state.sampled:
             return span
         context: Any = span_context_of(span)
-        trace_id, trace_state = context[TRACE_ID], context[TRACE_STATE]
-        verdict = trace_state.verdict if type(trace_state) is DecidedTraceState else None
-        if verdict is not None and span.parent is None and verdict.ended is not None:
-            verdict.ended.tick()
-        if verdict is not None and verdict.reason is not None:
-            # The sampler has said that it would have dropped the trace.
-            if not self._reroutes or self._over.exempts(span, state.tenant, verdict.reason):
-                return span
-            return self._over.drop(span, verdict.reason)
-        refusal = self._take(state.tenant, TRACES, span, verdict is not None)
+        trace_state = context[TRACE_STATE]
+        decided = type(trace_state) is DecidedTraceState
+        if decided:
+            verdict = trace_state.verdict
+            if span.parent is None and verdict.ended is not None:
+                verdict.ended.tick()
+            if verdict.reason is not None:
+                # The sampler has said that it would have dropped the trace.
+                if not self._reroutes or self._over.exempts(span, state.tenant, verdict.reason):
+                    return span
+                return self._over.drop(span, verdict.reason)
+        refusal = self._take(state.tenant, TRACES, span, decided)
+        trace_id = context[TRACE_ID]
         if refusal is None:
             if trace_id != self._last_passed:  # the spans of a trace tend to end one after the other
                 self._last_passed = trace_id

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 
-from otelwarden.core import LOGS, LogStageProcessor, OnError, Runtime, copy_log, log_attributes
+from otelwarden.core import LOGS, LogStageProcessor, OnError, Runtime, copy_log, log_attributes, tag_log
 from otelwarden.tenancy.config import TenancyConfig
 from otelwarden.tenancy.registry import TenantRegistry
 from otelwarden.tenancy.resolution import COMPONENT, Tenancy
@@ -54,14 +53,9 @@ class TenantLogRecordProcessor(LogStageProcessor):
         )
 
     def _with_tags(self, record: ReadWriteLogRecord, verdict: Verdict) -> ReadWriteLogRecord:
-        attributes = record.log_record.attributes
-        if isinstance(attributes, BoundedAttributes):
-            for key, value in verdict.tags.items():
-                # At the limit an attribute of the application's would go.
-                if attributes.maxlen is None or len(attributes) < attributes.maxlen or key in attributes:
-                    attributes[key] = value
-        tagged = log_attributes(record)
         for key, value in verdict.tags.items():
-            if tagged.get(key) != value:
-                return copy_log(record, attributes=retagged(tagged, verdict))
+            if not tag_log(record, key, value):
+                attributes = log_attributes(record)
+                if attributes.get(key) != value:
+                    return copy_log(record, attributes=retagged(attributes, verdict))
         return record
