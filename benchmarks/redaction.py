@@ -28,6 +28,7 @@ from otelwarden.redaction import RedactionPolicy, RedactionSpanExporter, Redacto
 from otelwarden.redaction.joined import join_texts
 
 BATCH = 512
+TOGETHER = 16
 ROUNDS = 5
 
 
@@ -95,14 +96,17 @@ class Bench:
         return statistics.median(rounds)
 
     def scans_per_s(self) -> float:
-        """What no redactor of this design can beat."""
-        match = Redactor(self.policy).scanner.joined_match
+        """Joining and scanning alone, as the redactor does it."""
+        scanner = Redactor(self.policy).scanner
         for _ in range(2):
             spans = ended_spans(self.fresh(0.0))
             quiet()
             started = time.process_time()
-            for span in spans:
-                match("\0".join((span.name, *item_attributes(span).values())).encode())
+            for at in range(0, len(spans), TOGETHER):
+                texts: list[str] = []
+                for span in spans[at : at + TOGETHER]:
+                    texts += (span.name, *item_attributes(span).values())
+                scanner.scan(join_texts(texts))
             took = time.process_time() - started
         return len(spans) / took
 
@@ -182,7 +186,7 @@ HOSTILE = {
 
 def run(bench: Bench, *, short: bool) -> list[Headline]:
     dirty, clean = bench.median_spans_per_s(0.107), bench.median_spans_per_s(0.0)
-    bench.rows.append({"what": "clean, join and one pass of the gate only", "spans/s": round(bench.scans_per_s())})
+    bench.rows.append({"what": "clean, joining and scanning alone", "spans/s": round(bench.scans_per_s())})
     removed, changed = bench.accuracy()
     prose = "the quick brown fox jumps over the lazy dog and runs away "
     without = bench.milliseconds((prose * 1000)[: 32 << 10])

@@ -43,7 +43,7 @@ def open_trail(tmp_path: Path, key: SigningKey, runtime: Runtime) -> Iterator[Ca
     trails = []
 
     def build(name: str = "trail", **options: Any) -> AuditTrail:
-        trail = AuditTrail(tmp_path / name, key=key, runtime=runtime, **{"sync_timeout": 10.0, **options})
+        trail = AuditTrail(tmp_path / name, key=key, runtime=runtime, **{"sync_timeout": 60.0, **options})
         trails.append(trail)
         return trail
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from otelwarden.audit import AuditConfig, AuditTrail, SigningKey
+from otelwarden.audit import AuditConfig, AuditTrail, Keep, SigningKey
 from otelwarden.core import ConfigError, read_document
 from otelwarden.schemas import load_schema
 
@@ -22,6 +22,9 @@ def test_quantities() -> None:
     config = AuditConfig.from_mapping(CASES["valid"]["everything"])
     assert (config.checkpoint_interval, config.sync_timeout, config.segment_bytes) == (10.0, 0.25, 64 << 20)
     assert config.on_error == "drop"
+    assert config.segment_age == 86_400
+    assert config.retention is not None
+    assert config.retention["redaction"] == Keep(at_least=30 * 86_400, at_most=400 * 86_400)
 
 
 @pytest.mark.parametrize("name", CASES["invalid"])

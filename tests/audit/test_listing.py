@@ -29,7 +29,10 @@ def trail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Two streams whose decisions alternate in time; the second is left open."""
     directory = tmp_path_factory.mktemp("listing") / "trail"
     key = SigningKey.generate()
-    trails = [AuditTrail(directory, key=key, runtime=Runtime(), coalesce_window=0, segment_bytes=4096) for _ in "ab"]
+    trails = [
+        AuditTrail(directory, key=key, runtime=Runtime(), coalesce_window=0, segment_bytes=4096, sync_timeout=60.0)
+        for _ in "ab"
+    ]
     for trail in trails:
         assert trail.append_sync(GovernanceEvent(time.time_ns(), "redaction", "reload", "policy.yaml"))
     start = time.time_ns()

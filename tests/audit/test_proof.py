@@ -121,7 +121,7 @@ def test_what_is_not_sealed_or_not_there_has_no_proof(trail: Path) -> None:
 def test_of_several_streams_one_is_named(tmp_path: Path, key: SigningKey) -> None:
     streams = []
     for _ in range(2):
-        trail = AuditTrail(tmp_path / "both", key=key, runtime=Runtime())
+        trail = AuditTrail(tmp_path / "both", key=key, runtime=Runtime(), sync_timeout=60.0)
         assert trail.append_sync(decision("policy.yaml", "reload"))
         streams.append(trail.stats().stream)
         assert trail.close()

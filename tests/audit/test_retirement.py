@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import time
@@ -32,6 +33,7 @@ from otelwarden.audit import (
     verify,
 )
 from otelwarden.audit.checkpoints import split_notes
+from otelwarden.audit.locking import locked
 from otelwarden.audit.merkle import Frontier, leaf_hash, subtrees
 from otelwarden.audit.tombstone import Kept, Subtree, Tombstone, parts_of
 from otelwarden.core import ConfigError, GovernanceEvent, Runtime
@@ -458,3 +460,29 @@ def test_segments_follow_each_other_by_age(open_trail: OpenTrail, clock: FakeClo
     (stream,) = (tmp_path / "trail").glob("2*")
     assert len(list(stream.glob("records-*"))) == 4
     assert verify(tmp_path / "trail").status is Status.OK
+
+
+def test_a_child_that_is_forked_meanwhile_does_not_keep_the_lock(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with locked(tmp_path):
+        child = os.fork()
+        if child == 0:
+            os.close(writing)
+            os.read(reading, 1)  # lives until the parent lets it go
+            os._exit(0)
+        with pytest.raises(BlockingIOError), locked(tmp_path, wait=False):
+            pass
+    try:
+        with locked(tmp_path, wait=False):
+            pass
+    finally:
+        os.close(writing)
+        os.waitpid(child, 0)
+        os.close(reading)
+
+
+def test_two_processes_do_not_drop_at_once(aged: Path, open_trail: OpenTrail, tmp_path: Path) -> None:
+    trail = open_trail(witness=tmp_path / "witness")
+    with locked(aged), pytest.raises(BlockingIOError):
+        retire(trail, MONTH, wait=False)
+    assert list(old_stream(aged).glob("records-*"))

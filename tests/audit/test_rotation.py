@@ -30,10 +30,10 @@ def write(tmp_path: Path, runtime: Runtime) -> Callable[..., Path]:
     """A stream that begins under a key, and may go on under others; answers its directory."""
 
     def build(key: SigningKey, *following: SigningKey) -> Path:
-        trail = AuditTrail(tmp_path / "trail", key=key, runtime=runtime, sync_timeout=10.0)
+        trail = AuditTrail(tmp_path / "trail", key=key, runtime=runtime, sync_timeout=60.0)
         for number, each in enumerate([None, *following]):
             if each is not None:
-                assert trail.rotate_key(each, actor="user:alice", timeout=10.0)
+                assert trail.rotate_key(each, actor="user:alice", timeout=60.0)
             event = GovernanceEvent(runtime.clock.time_ns(), "redaction", "reload", f"policy-{number}")
             assert trail.append_sync(event)
             assert trail.checkpoint()
@@ -179,7 +179,7 @@ def test_by_command(write: Callable[..., Path], key: SigningKey, second: Signing
     old, new = tmp_path / "old.pem", tmp_path / "new.pem"
     old.write_bytes(key.to_pem())
     new.write_bytes(second.to_pem())
-    first = AuditTrail(trail, key=key, runtime=Runtime(), sync_timeout=10.0)
+    first = AuditTrail(trail, key=key, runtime=Runtime(), sync_timeout=60.0)
     assert first.append_sync(GovernanceEvent(1, "redaction", "reload", "policy"))
     assert first.close()
     command = [str(Path(sys.executable).with_name("otelwarden")), "audit", "rotate-key", str(trail)]

@@ -31,7 +31,7 @@ def records(path: Path, **wanted: Any) -> list[dict[str, Any]]:
     return [each for each in read_records(path) if all(each.get(name) == value for name, value in wanted.items())]
 
 
-def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -231,7 +231,7 @@ def test_what_finds_no_place_is_declared(open_trail: OpenTrail, tmp_path: Path) 
     trail = open_trail(max_pending=10)
     held_up = threading.Event()
     trail._settings.runtime.ledger("quota", "traces", held=lambda: (held_up.wait() and {}) or {})
-    sealing = threading.Thread(target=trail.checkpoint, args=(30.0,))
+    sealing = threading.Thread(target=trail.checkpoint, args=(300.0,))
     sealing.start()
     until(lambda: trail.stats().written > 0)
     for _ in range(110):
@@ -251,15 +251,15 @@ def test_what_finds_no_place_is_declared(open_trail: OpenTrail, tmp_path: Path) 
 
 
 def test_a_hung_writer_holds_up_one_caller_once(open_trail: OpenTrail, tmp_path: Path, runtime: Runtime) -> None:
-    trail = open_trail(sync_timeout=0.1)
+    trail = open_trail(sync_timeout=1.0)
     held_up = threading.Event()
     runtime.ledger("quota", "traces", held=lambda: (held_up.wait() and {}) or {})
-    sealing = threading.Thread(target=trail.checkpoint, args=(30.0,))
+    sealing = threading.Thread(target=trail.checkpoint, args=(300.0,))
     sealing.start()
     until(lambda: trail.stats().written > 0)
     started = time.monotonic()
     results = [trail.append_sync(GovernanceEvent(1, "quota", "reload", str(i))) for i in range(20)]
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 15.0  # and not 20 times a second
     assert not any(results)
     assert trail.stats().sync_timeouts == 1
     held_up.set()

@@ -192,7 +192,7 @@ def decide(trail: AuditTrail, number: int) -> None:
     assert trail.append_sync(GovernanceEvent(time.time_ns(), "redaction", "reload", f"policy-{number}"))
 
 
-def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -279,14 +279,14 @@ def test_a_witness_that_refuses_is_told_of(
     seen: list[GovernanceEvent] = []
     runtime.observe(seen.append)
     stranger = SigningKey.generate()
-    trail = AuditTrail(tmp_path / "strange", key=stranger, runtime=runtime, witness=serve().url)
+    trail = AuditTrail(tmp_path / "strange", key=stranger, runtime=runtime, witness=serve().url, sync_timeout=60.0)
     decide(trail, 0)
     assert trail.checkpoint()
     until(lambda: bool(seen))
     assert (seen[0].action, seen[0].reason) == ("witness_refused", "key_unknown")
     started = time.monotonic()
-    assert trail.close()
-    assert time.monotonic() - started < 5
+    assert trail.close(60.0)
+    assert time.monotonic() - started < 30
 
 
 def test_a_witness_that_hangs_holds_up_nothing(open_trail: Callable[..., AuditTrail]) -> None:
@@ -298,7 +298,7 @@ def test_a_witness_that_hangs_holds_up_nothing(open_trail: Callable[..., AuditTr
             decide(trail, number)
             assert trail.checkpoint()
             took.append(time.monotonic() - started)
-        assert sorted(took)[10] < 0.5  # not the five seconds that a request may take
+        assert sorted(took)[10] < 2.5  # not the five seconds that a request may take
         assert trail.close()
 
 
@@ -316,12 +316,12 @@ def test_by_command(tmp_path: Path, key: SigningKey, runtime: Runtime) -> None:
         assert process.stdout is not None
         line = process.stdout.readline()
         url = line.split()[2].rstrip(",")
-        trail = AuditTrail(tmp_path / "trail", key=key, runtime=runtime, witness=url, sync_timeout=10.0)
+        trail = AuditTrail(tmp_path / "trail", key=key, runtime=runtime, witness=url, sync_timeout=60.0)
         decide(trail, 0)
         assert trail.close()
         until(lambda: witnessed(store / "checkpoints") == 3)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
     assert verify(trail.path, public_key=key.verifying_key, against=store / "checkpoints").warnings == ()
 
 

@@ -30,7 +30,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def trail(tmp_path: Path) -> Path:
     runtime = Runtime()
-    trail = AuditTrail(tmp_path / "audit", runtime=runtime)
+    trail = AuditTrail(tmp_path / "audit", runtime=runtime, sync_timeout=60.0)
     runtime.observe(trail)
     for number in range(5):
         runtime.emit("quota", "drop", "rate", tenant=f"tenant-{number}", signal="traces")

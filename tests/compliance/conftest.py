@@ -87,6 +87,7 @@ def document(receiver: FaultyReceiver) -> dict[str, Any]:
                 "on_error": "drop",
                 "coalesce_window": "50ms",
                 "logs": {"exporter": "failover/audit"},
+                "retention": {"default": {"at_least": "2560d"}},
             },
         },
         "exporters": {
@@ -182,7 +183,7 @@ class Service:
             self.directory / "audit",
             key=SigningKey.load(keys / "audit.pem"),
             witness=self.directory / "elsewhere.txt",
-            sync_timeout=10.0,
+            sync_timeout=60.0,
             runtime=runtime,
         )
         runtime.observe(trail)
@@ -203,9 +204,9 @@ class Service:
         try:
             self.work(warden)
             if self.flush:
-                warden.force_flush(10)
+                warden.force_flush(60)
         finally:
-            warden.shutdown(10)
+            warden.shutdown(60)
 
     def assessor(self, *, clock: Any = None) -> Assessor:
         """An assessor from outside, as the command has it."""

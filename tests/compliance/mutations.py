@@ -199,6 +199,21 @@ def _settings() -> Iterator[Mutation]:
         lambda d: d[processors]["redaction"].update(policies=["pii", "secrets"]),
     )
     yield Mutation(name="keys grow old", broken=frozenset({"keys.replaced"}), keys_of=400.0)
+    yield setting(
+        "records are dropped too early",
+        "retention.trail",
+        lambda d: d[processors]["audit"]["retention"].update(quota={"at_least": "30d"}),
+    )
+    yield setting(
+        "records are never dropped",
+        "retention.trail-limited",
+        lambda d: d[processors]["audit"].pop("retention"),
+    )
+    yield setting(
+        "what must stay and what must go",
+        "retention.consistent",
+        lambda d: d[processors]["audit"]["retention"].update(quota={"at_least": "2555d", "at_most": "2556d"}),
+    )
     yield setting("rarely sealed", "audit.cadence", lambda d: d[processors]["audit"].update(checkpoint_interval="2m"))
     yield setting("an endpoint in clear", "transport.encrypted", _in_clear)
     yield setting("copies of the trail in clear", "transport.encrypted", _copies_in_clear)
@@ -431,14 +446,14 @@ def _burst(warden: Warden) -> None:
 
 
 def _flood(warden: Warden) -> None:
-    warden.force_flush(10)
+    warden.force_flush(60)
     for _ in range(500):
         warden.runtime.emit("custom", "act", "flood")
-    warden.force_flush(10)
+    warden.force_flush(60)
 
 
 def _wait_for(warden: Warden, action: str, count: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while sum(n for d, n in warden.runtime.decisions().items() if d.action == action) < count:
         assert time.monotonic() < deadline, f"no {action}"
         time.sleep(0.01)
@@ -531,11 +546,10 @@ def _short_exception(service: Any) -> None:
     assessor = service.assessor()
     assessor.assess()
     (finding,) = [each for each in assessor.store.findings() if each.check == "redaction.fails-closed"]
-    ends = time.time_ns() + 300_000_000
+    an_hour_ago = FakeClock(time.time_ns() - 3600 * 10**9)
+    ends = an_hour_ago.time_ns() + 1
     decision = Decision(status=Status.ACCEPTED, actor="ada", approver="grace", reason="for a moment", expires_ns=ends)
-    assessor.decide(finding.fingerprint, decision)
-    while time.time_ns() < ends:
-        time.sleep(0.01)
+    service.assessor(clock=an_hour_ago).decide(finding.fingerprint, decision)
 
 
 MUTATIONS = tuple(_all())

@@ -129,7 +129,7 @@ def test_colours_for_a_terminal_alone(ran: Service, capsys: pytest.CaptureFixtur
             shown += piece
     except OSError:  # how Linux says that nobody writes any more
         pass
-    assert done.wait(30) == 1
+    assert done.wait(120) == 1
     assert b"\x1b[31m" in shown and "█".encode() in shown
     code, plain, _ = call(capsys, "assess", ran.file)
     assert code == 1 and plain and "\x1b[" not in plain

@@ -34,7 +34,7 @@ def warden(service: Service) -> Warden:
     service.prepare()
     running = service.start()
     yield running
-    running.shutdown(5)
+    running.shutdown(60)
 
 
 def the_finding(warden: Warden) -> ComplianceFinding:
@@ -54,7 +54,7 @@ def test_a_life(warden: Warden, service: Service) -> None:
     warden.assess()
     assert the_finding(warden).status is Status.ACCEPTED  # still wrong, and still accepted
     warden.compliance.decide(finding.fingerprint, decision(Status.REOPENED))
-    warden.shutdown(5)
+    warden.shutdown(60)
 
     # Only a passing run settles it, and a failing one brings it back under the same fingerprint.
     service.document["processors"]["redaction"]["on_error"] = "drop"
@@ -93,7 +93,7 @@ def test_a_life(warden: Warden, service: Service) -> None:
 def test_an_exception_that_ends_is_reopened(warden: Warden) -> None:
     warden.assess()
     finding = the_finding(warden)
-    ends = time.time_ns() + 200_000_000
+    ends = time.time_ns() + 2_000_000_000
     warden.compliance.decide(finding.fingerprint, decision(Status.SUPPRESSED, expires_ns=ends))
     while time.time_ns() < ends:
         time.sleep(0.01)
@@ -152,7 +152,7 @@ def test_approvals_and_controls_need_two_people_and_evidence(warden: Warden, ser
     with pytest.raises(Refused, match="allowed: not, partially"):
         warden.compliance.set_control("erasure", "done", actor="ada")
     warden.compliance.set_control("erasure", "verified", evidence="minutes", actor="ada")
-    warden.shutdown(5)
+    warden.shutdown(60)
     told = [r for r in read_records(service.directory / "audit") if r["action"] == "control_status"]
     assert [(r["target"], r["reason"], r["actor"]) for r in told] == [("erasure", "verified", "user:ada")]
 

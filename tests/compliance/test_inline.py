@@ -40,18 +40,18 @@ def blocking(service: Service) -> Iterator[Callable[..., Warden]]:
 
     yield start
     for warden in running:
-        warden.shutdown(5)
+        warden.shutdown(60)
 
 
 def pay(warden: Warden, tenant: str, note: str) -> None:
     assert warden.tracer_provider is not None
     with use_tenant(tenant), warden.tracer_provider.get_tracer("shop").start_as_current_span("pay") as span:
         span.set_attribute("note", note)
-    assert warden.force_flush(10)
+    assert warden.force_flush(60)
 
 
 def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline, "it never came to be"
         time.sleep(0.02)
@@ -69,7 +69,7 @@ def test_a_leak_is_stopped_for_whom_and_what_it_is_about(
     for tenant in ("acme", "globex"):
         pay(warden, tenant, "after")
     log(warden, logging.getLogger("test.compliance"), "still heard")
-    assert warden.force_flush(10)
+    assert warden.force_flush(60)
     notes = [(span.attributes["tenant.id"], span.attributes["note"]) for span in receiver.spans()]
     assert sorted(notes) == [("acme", f"card {CARD}"), ("acme", "fine"), ("globex", "after")]
     assert "still heard" in [record.body for record in receiver.log_records()]
@@ -85,8 +85,13 @@ def test_a_leak_is_stopped_for_whom_and_what_it_is_about(
 
 def test_the_block_ends_with_what_showed_the_leak(blocking: Callable[..., Warden], receiver: FaultyReceiver) -> None:
     warden = blocking(sample_window="1s")
-    pay(warden, "acme", f"card {CARD}")
-    until(lambda: bool(warden.blocked))
+
+    def leaked() -> bool:
+        """Again and again: on a slow machine a window may be over before anybody has looked."""
+        pay(warden, "acme", f"card {CARD}")
+        return bool(warden.blocked)
+
+    until(leaked)
 
     def repaired() -> bool:
         """What is held back is looked at all the same: once it is clean for a window, it may leave again."""
@@ -145,12 +150,12 @@ def test_metrics_are_held_back_point_by_point(blocking: Callable[..., Warden], r
     counter = warden.meter_provider.get_meter("shop").create_counter("paid")
     with use_tenant("acme"):
         counter.add(1, {"note": f"card {CARD}"})
-    assert warden.force_flush(10)
+    assert warden.force_flush(60)
     until(lambda: Block("metrics", "acme", CARDS) in warden.blocked)
     receiver.forget()
     with use_tenant("globex"):
         counter.add(1, {"note": "fine"})
-    assert warden.force_flush(10)
+    assert warden.force_flush(60)
     assert {p.attributes.get("tenant.id") for p in receiver.metrics() if p.name == "paid"} == {"globex"}
 
 
@@ -175,16 +180,16 @@ def test_the_schedule_assesses_once_for_all_processes(blocking: Callable[..., Wa
 def test_a_forked_child_watches_for_itself(blocking: Callable[..., Warden], service: Service) -> None:
     warden = blocking(inline="observe")
     ordinary_work(warden)
-    warden.force_flush(10)
+    warden.force_flush(60)
     child = os.fork()
     if not child:
         try:
             pay(warden, "acme", f"card {CARD}")
-            warden.shutdown(5)
+            warden.shutdown(60)
         finally:
             os._exit(0)
     until(lambda: os.waitpid(child, os.WNOHANG)[0] == child)
-    warden.shutdown(5)
+    warden.shutdown(60)
     assessor = service.assessor()
     found: list[Snapshot] = assessor.snapshots.read(assessor.configuration.digest, now_ns=time.time_ns())
     assert len(found) == 2

@@ -181,7 +181,7 @@ def test_a_child_of_a_parent_whose_exporter_hangs_works(
         FairBatchSpanProcessor(exporter, config=BatchConfig(max_export_batch_size=1), runtime=runtime)
     )
     provider.get_tracer("test").start_span("of the parent").end()
-    assert hanging.wait(10)
+    assert hanging.wait(60)
 
     def child() -> Any:
         provider.get_tracer("test").start_span("of the child").end()

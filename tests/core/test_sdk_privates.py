@@ -343,6 +343,33 @@ def test_the_short_ways_lead_to_the_same() -> None:
     assert span_context[_sdk.SPAN_ID] == span.get_span_context().span_id
     assert span_context[_sdk.TRACE_FLAGS] is span.get_span_context().trace_flags
     assert span_context[_sdk.TRACE_STATE] is span.get_span_context().trace_state
+    for remote, valid in ((True, True), (False, False)):
+        made: Any = trace.SpanContext(int(valid), 1, remote)
+        assert (made[_sdk.IS_REMOTE], made[_sdk.IS_VALID]) == (made.is_remote, made.is_valid) == (remote, valid)
+
+
+class Foreign(trace.NonRecordingSpan):
+    """A span that keeps its context elsewhere."""
+
+    def __init__(self, context: trace.SpanContext) -> None:
+        self.elsewhere = context
+
+    def get_span_context(self) -> trace.SpanContext:
+        return self.elsewhere
+
+
+def test_the_context_of_whatever_is_current(provider: TracerProvider) -> None:
+    remote = trace.SpanContext(1, 1, True)
+    for span in (
+        trace.INVALID_SPAN,
+        trace.NonRecordingSpan(remote),
+        Foreign(remote),
+        provider.get_tracer("t").start_span("a"),
+    ):
+        held = trace.set_span_in_context(span)
+        assert _sdk.parent_context_of(held) is trace.get_current_span(held).get_span_context()
+    for nothing in (context.Context(), context.Context({_sdk.SPAN_KEY: "no span"})):
+        assert _sdk.parent_context_of(nothing) is trace.get_current_span(nothing).get_span_context()
 
 
 def test_a_state_left_on_a_live_span_is_seen_by_its_children_and_at_its_end(provider: TracerProvider) -> None:

@@ -23,7 +23,7 @@ Until = Callable[[Callable[[], object]], None]
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=120) as answer:
         return json.load(answer)
 
 
@@ -87,7 +87,7 @@ def test_every_worker_of_a_preforking_server_exports_its_own_spans_once(
         until(all_told)
     finally:
         server.send_signal(signal.SIGTERM)
-        _, log = server.communicate(timeout=20)
+        _, log = server.communicate(timeout=120)
     assert server.returncode == 0, log
 
     assert len(bought) > 1, "one worker served everybody, which shows nothing"

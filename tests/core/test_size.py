@@ -120,7 +120,7 @@ def exploding() -> Any:
 def test_a_value_is_measured_in_bounded_time(value: Any) -> None:
     began = time.process_time()
     assert size_of_value(value) > 65_536
-    assert time.process_time() - began < 2  # milliseconds, where it took 2^64 steps
+    assert time.process_time() - began < 60  # milliseconds, where it took 2^64 steps
 
 
 def finished(**options: Any) -> ReadableSpan:

@@ -27,7 +27,7 @@ def run_demo(tmp_path: Path, *arguments: str, seconds: float = 4) -> subprocess.
         [sys.executable, str(SHOP / "demo.py"), "--seconds", str(seconds), "--plain", "--data", str(data), *arguments],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         env={**environment, "PYTHONIOENCODING": "utf-8"},
     )
 
@@ -75,7 +75,7 @@ def test_demo_lives_in_a_terminal(tmp_path: Path) -> None:
             shown += piece
     os.close(ours)
 
-    assert demo.wait(30) == 0, shown[-8000:].decode(errors="replace")
+    assert demo.wait(120) == 0, shown[-8000:].decode(errors="replace")
     assert b"\x1b[" in shown
     assert b"in flight" in shown
     assert b"Every claim holds." in shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from otelwarden.failover import Endpoint, FailoverConfig, Status
 from otelwarden.testing import Fault, FaultMode, FaultyReceiver
 
-from .conftest import FAST, Load, Rig
+from .conftest import ATTEMPT, FAST, Load, Rig
 
 MOVES = [
     FaultMode.REFUSE,
@@ -27,9 +28,11 @@ MOVES = [
 ]
 
 
-BLOCKED = 0.25
-"""Seconds: far below every timeout here, far above what a busy machine takes from a thread. How long
-an export takes in calm is for the benchmarks."""
+NO_WAY_BACK = replace(FAST, initial_backoff=ATTEMPT, max_backoff=ATTEMPT)
+"""Who waits for a backoff of this does not end in time."""
+
+A_WHILE = 2.0
+"""Seconds for the attempts that are meant to run out of time: long beside what a slow machine takes for an answer."""
 
 
 def ids(*receivers: FaultyReceiver) -> list[int]:
@@ -38,22 +41,38 @@ def ids(*receivers: FaultyReceiver) -> list[int]:
 
 @pytest.mark.parametrize("mode", MOVES, ids=lambda mode: mode.value)
 def test_a_failing_primary_moves_the_same_bytes_to_the_next(
-    rig: Rig, pair: list[FaultyReceiver], mode: FaultMode
+    make_rig: Callable[..., Rig],
+    endpoints_of: Callable[..., list[Endpoint]],
+    pair: list[FaultyReceiver],
+    mode: FaultMode,
 ) -> None:
     first, second = pair
+    rig = make_rig(endpoints_of(pair), NO_WAY_BACK)
     rig.send()
     assert rig.flush()
     first.set_fault(Fault(mode=mode))
-    start = time.monotonic()
     rig.send(3)
-    assert rig.flush()
-    took = time.monotonic() - start
+    assert rig.flush()  # so nobody sat out a backoff; the figure is for benchmarks
 
     assert Counter(ids(first, second)) == Counter(rig.sent)
     assert len(ids(second)) == 3
-    assert took < 1.0  # the figure is for benchmarks; here only that nobody sat out a backoff
-    assert rig.longest_export < BLOCKED
     assert rig.actions("failover") == [("failover", rig.exporter.pool.stats()[1].url)]
+
+
+@pytest.mark.parametrize("how", ["frozen", "refusing"])
+def test_an_export_returns_whoever_does_not_answer(
+    make_rig: Callable[..., Rig], endpoints_of: Callable[..., list[Endpoint]], pair: list[FaultyReceiver], how: str
+) -> None:
+    rig = make_rig(endpoints_of(pair), NO_WAY_BACK)
+    for receiver in pair:
+        if how == "frozen":
+            receiver.freeze()
+        else:
+            receiver.set_fault(Fault(mode=FaultMode.UNAVAILABLE))
+    for number in range(1, 4):
+        rig.send()
+        assert rig.provider.force_flush(ATTEMPT / 2 * 1000)  # in less than an attempt, or a backoff
+        assert (rig.account.received, rig.account.held) == (number, number)
 
 
 @pytest.mark.parametrize("mode", [FaultMode.HANG, FaultMode.SLOW_BODY], ids=lambda mode: mode.value)
@@ -64,21 +83,20 @@ def test_an_attempt_ends_with_its_timeout(
     mode: FaultMode,
 ) -> None:
     first, second = pair
-    rig = make_rig(endpoints_of(pair, timeout=0.5))
+    rig = make_rig(endpoints_of(pair[:1], timeout=0.5) + endpoints_of(pair[1:]))
     first.set_fault(Fault(mode=mode, delay=0.3))  # each byte comes long before the timeout, their sum does not
     start = time.monotonic()
     rig.send()
     assert rig.flush()
-    assert 0.4 < time.monotonic() - start < 1.5
-    assert ids(second) == list(rig.sent)
-    assert rig.longest_export < BLOCKED
+    assert time.monotonic() - start > 0.4
+    assert ids(second) == list(rig.sent)  # and what the first would have said at last, nobody waited for
 
 
 def test_a_frozen_primary_is_left_after_one_attempt_and_taken_back_when_it_thaws(
     make_rig: Callable[..., Rig], endpoints_of: Callable[..., list[Endpoint]], pair: list[FaultyReceiver]
 ) -> None:
     first, second = pair
-    rig = make_rig(endpoints_of(pair, timeout=0.5))
+    rig = make_rig(endpoints_of(pair[:1], timeout=A_WHILE) + endpoints_of(pair[1:]))
     rig.send()
     assert rig.flush()
     first.freeze()
@@ -97,7 +115,6 @@ def test_a_frozen_primary_is_left_after_one_attempt_and_taken_back_when_it_thaws
     assert len(ids(second)) == 6
     assert set(ids(first, second)) == rig.sent
     assert [action for action, _ in rig.actions("failover", "failback")] == ["failover", "failback"]
-    assert rig.longest_export < BLOCKED
 
 
 @pytest.mark.parametrize("how", ["kill", "terminate"])
@@ -120,7 +137,6 @@ def test_death_under_load_loses_nothing(rig: Rig, pair: list[FaultyReceiver], ho
     assert len(twice) <= 512
     assert [action for action, _ in rig.actions("failover", "failback")] == ["failover", "failback"]
     assert rig.account.forwarded == len(rig.sent)
-    assert rig.longest_export < BLOCKED
 
 
 def test_both_dead_then_one_back_loses_nothing(rig: Rig, pair: list[FaultyReceiver]) -> None:
@@ -134,7 +150,7 @@ def test_both_dead_then_one_back_loses_nothing(rig: Rig, pair: list[FaultyReceiv
         rig.provider.force_flush()
     assert not rig.exporter.force_flush(100)
     assert rig.account.held == 50
-    assert ("outage", "") in rig.actions()
+    rig.wait_until(lambda: ("outage", "") in rig.actions())
     second.restart()
     assert rig.flush()
     assert set(ids(first, second)) == rig.sent
@@ -236,19 +252,18 @@ def test_what_nobody_takes_expires(
 def test_a_full_queue_drops_the_oldest(
     make_rig: Callable[..., Rig], endpoints_of: Callable[..., list[Endpoint]], pair: list[FaultyReceiver]
 ) -> None:
-    for receiver in pair:
-        receiver.set_fault(Fault(mode=FaultMode.UNAVAILABLE))
-    rig = make_rig(endpoints_of(pair), FailoverConfig(max_queue_bytes=10_000, initial_backoff=0.1, max_backoff=0.2))
+    rig = make_rig(endpoints_of(pair), replace(FAST, max_queue_bytes=10_000))
+    pair[0].freeze()
     for number in range(10):
         rig.send(number=number, padding="x" * 2_000)
         rig.provider.force_flush()
-    assert rig.account.dropped["queue_full"] + rig.account.held == 10
-    for receiver in pair:
-        receiver.clear_fault()
+        rig.wait_until(lambda: rig.exporter.pool.summary().in_flight)
+    dropped = rig.account.dropped["queue_full"]
+    assert dropped + rig.account.held == 10
+    pair[0].thaw()
     assert rig.flush()
-    arrived = [span.attributes["number"] for receiver in pair for span in receiver.spans()]
-    assert 9 in arrived
-    assert 1 not in arrived  # the oldest that waited; number 0 may have been under way
+    # The first was under way; the others went in the order they came.
+    assert [span.attributes["number"] for span in pair[0].spans()] == [0, *range(1 + dropped, 10)]
     assert rig.account.forwarded + rig.account.dropped["queue_full"] == 10
 
 
@@ -256,7 +271,7 @@ def test_a_full_queue_drops_the_oldest(
 def test_shutdown_with_nobody_there_is_short_and_counted(
     make_rig: Callable[..., Rig], endpoints_of: Callable[..., list[Endpoint]], pair: list[FaultyReceiver], fault: str
 ) -> None:
-    rig = make_rig(endpoints_of(pair, timeout=10.0))
+    rig = make_rig(endpoints_of(pair))
     for receiver in pair:
         if fault == "dead":
             receiver.kill()
@@ -268,13 +283,16 @@ def test_shutdown_with_nobody_there_is_short_and_counted(
     rig.provider.force_flush()
     start = time.monotonic()
     rig.provider.shutdown()
-    assert time.monotonic() - start < FAST.shutdown_patience + 1.0
+    assert time.monotonic() - start < ATTEMPT / 10
     assert rig.account.dropped == {"shutdown": 3}
     rig.provider.get_tracer("late").start_span("late").end()
     rig.assert_balanced()
 
 
-def test_shutdown_delivers_what_is_left(rig: Rig, pair: list[FaultyReceiver]) -> None:
+def test_shutdown_delivers_what_is_left(
+    make_rig: Callable[..., Rig], endpoints_of: Callable[..., list[Endpoint]], pair: list[FaultyReceiver]
+) -> None:
+    rig = make_rig(endpoints_of(pair), replace(FAST, shutdown_patience=ATTEMPT))
     rig.send(50)
     rig.provider.shutdown()
     assert set(ids(pair[0])) == rig.sent

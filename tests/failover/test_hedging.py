@@ -15,14 +15,11 @@ from otelwarden.failover import Endpoint, FailoverConfig, FailoverSpanExporter, 
 from otelwarden.failover.window import RECENT
 from otelwarden.testing import Fault, FaultMode, FaultyReceiver
 
-from .conftest import Rig
+from .conftest import ATTEMPT, Rig
 
 HEDGED = FailoverConfig(hedge_after=0.1, initial_backoff=0.1, max_backoff=0.3, shutdown_patience=0.5)
 PATIENT = replace(HEDGED, hedge_after=300.0)
 """Nothing takes that long, however slow the machine."""
-
-ATTEMPT = 300.0
-"""Seconds for an attempt: what ends in less did not wait for one."""
 
 
 def names(receiver: FaultyReceiver) -> int:
@@ -42,7 +39,7 @@ def warm(rig: Rig) -> Rig:
 
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig], endpoints_of: Callable[..., list[Endpoint]], pair: list[FaultyReceiver]) -> Rig:
-    return warm(make_rig(endpoints_of(pair, timeout=ATTEMPT), HEDGED))
+    return warm(make_rig(endpoints_of(pair), HEDGED))
 
 
 def test_while_the_first_answers_the_second_is_not_asked(
@@ -124,7 +121,7 @@ def test_a_shutdown_calls_off_both(rig: Rig, pair: list[FaultyReceiver]) -> None
 def test_a_quantile_needs_requests_to_be_one(
     make_rig: Callable[..., Rig], endpoints_of: Callable[..., list[Endpoint]], pair: list[FaultyReceiver]
 ) -> None:
-    rig = make_rig(endpoints_of(pair, timeout=ATTEMPT), replace(HEDGED, hedge_after="p90"))
+    rig = make_rig(endpoints_of(pair), replace(HEDGED, hedge_after="p90"))
     for _ in range(RECENT):
         rig.send()
         assert rig.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal as signals
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ from otelwarden.failover import (
     FailoverSpanExporter,
 )
 from otelwarden.testing import EventRecorder, Fault, FaultMode, FaultyReceiver
+
+from .conftest import ATTEMPT, PATIENCE
 
 RESOURCE = Resource({"service.name": "shop"})
 
@@ -65,7 +68,7 @@ class Application:
         for provider in (self.traces, self.logs, self.metrics):
             assert provider.force_flush()
         for exporter in self.exporters:
-            assert exporter.force_flush()
+            assert exporter.force_flush(60_000)
 
     def shutdown(self) -> None:
         for provider in (self.traces, self.logs, self.metrics):
@@ -109,6 +112,8 @@ def test_headers_and_compression_of_an_endpoint_are_obeyed(protocol: str, pair: 
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     provider.get_tracer("t").start_span("x", attributes={"text": "a" * 10_000}).end()
+    provider.force_flush()
+    assert exporter.force_flush(60_000)
     provider.shutdown()
     (span,) = pair[0].spans()
     assert span.request.headers["x-key"] == "k1"
@@ -125,6 +130,8 @@ def test_urls_of_signals_are_taken_as_they_are(pair: list[FaultyReceiver]) -> No
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     provider.get_tracer("t").start_span("x").end()
+    provider.force_flush()
+    assert exporter.force_flush(60_000)
     provider.shutdown()
     assert len(pair[0].spans()) == 1
 
@@ -140,8 +147,10 @@ def test_the_temporality_of_the_environment_is_honoured(
     exporter = FailoverMetricExporter([pair[0].grpc_endpoint], runtime=Runtime())
     provider = MeterProvider([PeriodicExportingMetricReader(exporter, 60_000)], shutdown_on_exit=False)
     provider.get_meter("m").create_counter("c").add(1)
+    provider.force_flush()
+    assert exporter.force_flush(60_000)
+    point = pair[0].metrics()[0]
     provider.shutdown()
-    (point,) = pair[0].metrics()
     assert point.message.sum.aggregation_temporality == expected.value
 
 
@@ -159,17 +168,20 @@ def test_an_exporter_is_told_once_where_to_go(pair: list[FaultyReceiver]) -> Non
 
 @pytest.fixture
 def agents(pair: list[FaultyReceiver], tmp_path: Path) -> Iterator[list[Any]]:
-    """Two rotel agents in front of one receiver: [(process, grpc port, http port)]."""
+    """Two rotel agents in front of one receiver: [(process, grpc port, http port, what holds them)]."""
     binary = Path(rotel.__file__).with_name("rotel-agent")
     agents = [_start_agent(binary, pair[0], tmp_path / f"agent-{number}.log") for number in range(2)]
     yield agents
-    for process, _, _ in agents:
+    for process, _, _, holders in agents:
         process.kill()
         process.wait()
+        for holder in holders:
+            holder.close()
 
 
 def _start_agent(binary: Path, behind: FaultyReceiver, log: Path) -> Any:
-    grpc_port, http_port = _free_port(), _free_port()
+    holders = [_port_held(), _port_held()]
+    grpc_port, http_port = (holder.getsockname()[1] for holder in holders)
     process = subprocess.Popen(
         [
             binary, "start",
@@ -184,7 +196,7 @@ def _start_agent(binary: Path, behind: FaultyReceiver, log: Path) -> Any:
         env={"PATH": os.environ["PATH"]},
     )  # fmt: skip
     probe = urllib3.HTTPConnectionPool("127.0.0.1", http_port, retries=False)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if process.poll() == 127:  # the agent is linked against the library of this very Python
             pytest.skip(f"rotel-agent cannot run here: {log.read_text().strip()}")
@@ -192,24 +204,24 @@ def _start_agent(binary: Path, behind: FaultyReceiver, log: Path) -> Any:
         try:
             headers = {"Content-Type": "application/x-protobuf"}
             if probe.request("POST", "/v1/traces", b"", headers=headers).status == 200:
-                return process, grpc_port, http_port
+                return process, grpc_port, http_port, holders
         except urllib3.exceptions.HTTPError:
             time.sleep(0.02)
     raise AssertionError(log.read_text())
 
 
-def _free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+def _port_held() -> socket.socket:
+    """A port that nobody else is given, and on which one who says so may listen all the same."""
+    holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    return holder
 
 
 def test_through_a_real_agent_that_is_killed(agents: list[Any], pair: list[FaultyReceiver], protocol: str) -> None:
     endpoints = [
-        Endpoint(url=f"http://127.0.0.1:{grpc if protocol == 'grpc' else http}", protocol=protocol)  # type: ignore[arg-type]
-        for _, grpc, http in agents
+        Endpoint(url=f"http://127.0.0.1:{grpc if protocol == 'grpc' else http}", protocol=protocol, timeout=ATTEMPT)  # type: ignore[arg-type]
+        for _, grpc, http, _ in agents
     ]
     application = Application(endpoints)
     for _ in range(5):
@@ -231,8 +243,8 @@ def test_through_a_real_agent_that_is_killed(agents: list[Any], pair: list[Fault
 
 def test_through_a_real_agent_that_freezes(agents: list[Any], pair: list[FaultyReceiver], protocol: str) -> None:
     endpoints = [
-        Endpoint(url=f"http://127.0.0.1:{grpc if protocol == 'grpc' else http}", protocol=protocol, timeout=0.5)  # type: ignore[arg-type]
-        for _, grpc, http in agents
+        Endpoint(url=f"http://127.0.0.1:{grpc if protocol == 'grpc' else http}", protocol=protocol, timeout=timeout)  # type: ignore[arg-type]
+        for (_, grpc, http, _), timeout in zip(agents, (2.0, ATTEMPT), strict=True)
     ]
     application = Application(endpoints)
     application.work()

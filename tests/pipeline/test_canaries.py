@@ -184,7 +184,7 @@ def test_no_canary_is_found_anywhere(
                 plant(warden, canary)
                 assert warden.force_flush(60)
         stats = warden.stats()
-        warden.shutdown(20)
+        warden.shutdown(60)
         raw = receiver.raw_bytes()
         received = len(receiver.spans()), len(receiver.log_records()), len(receiver.metrics())
     assert canary.count >= PLANTED

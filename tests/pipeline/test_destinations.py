@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,17 @@ def work(warden: Any) -> None:
         warden.meter_provider.get_meter("t").create_counter("c").add(1, {"note": text})
 
 
+def kept(directory: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in directory.rglob("*") if file.is_file())
+
+
 def test_bound_data_goes_to_its_endpoint_alone(tmp_path: Path) -> None:
     with FaultyReceiver() as usual, FaultyReceiver() as vault:
         warden = configure(document(tmp_path, usual.grpc_endpoint, vault.grpc_endpoint), set_global=False)
         work(warden)
-        assert warden.force_flush(20)
+        assert warden.force_flush(60)
         stats = warden.stats()
-        warden.shutdown(5)
+        warden.shutdown(60)
         raw = {name: each.raw_bytes() for name, each in (("usual", usual), ("vault", vault))}
         assert CARD.encode() not in raw["usual"]
         assert raw["vault"].count(CARD.encode()) == 2
@@ -64,12 +69,12 @@ def test_bound_data_waits_on_a_disk_of_its_own_when_its_endpoint_is_down(tmp_pat
         settings = document(tmp_path, usual.grpc_endpoint, "http://127.0.0.1:9", spool=spool)
         warden = configure(settings, set_global=False)
         work(warden)
-        warden.force_flush(1)
+        deadline = time.monotonic() + 60
+        while CARD.encode() not in kept(tmp_path / "spool-restricted"):
+            assert time.monotonic() < deadline
+            warden.force_flush(1)
         warden.shutdown(1)
         assert CARD.encode() not in usual.raw_bytes()
-
-    def kept(directory: Path) -> bytes:
-        return b"".join(file.read_bytes() for file in directory.rglob("*") if file.is_file())
 
     assert CARD.encode() not in kept(tmp_path / "spool")
     assert CARD.encode() in kept(tmp_path / "spool-restricted")

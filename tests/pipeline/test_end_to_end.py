@@ -109,9 +109,9 @@ def run(config: dict[str, Any], directory: Path, receiver: FaultyReceiver) -> Ou
     warden = configure(file, set_global=False)
     try:
         work(warden)
-        assert warden.force_flush(10)
+        assert warden.force_flush(60)
     finally:
-        warden.shutdown(10)
+        warden.shutdown(60)
     trail = directory / "audit"
     return Outcome(
         spans=receiver.spans(),

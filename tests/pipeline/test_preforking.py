@@ -10,7 +10,9 @@ import sys
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from otelwarden.audit import verify
@@ -38,18 +40,20 @@ def application(environ, start_response):
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextmanager
+def held_port() -> Iterator[int]:
+    """A port that nobody else is given, and on which one who says so may listen all the same."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 def get(url: str) -> bytes:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:
+            with urllib.request.urlopen(url, timeout=60) as response:
                 body: bytes = response.read()
                 return body
         except OSError:
@@ -58,16 +62,15 @@ def get(url: str) -> bytes:
 
 
 def test_each_worker_sends_and_proves_its_own(tmp_path: Path) -> None:
-    with FaultyReceiver() as receiver:
+    with FaultyReceiver() as receiver, held_port() as port:
         pipeline = {"processors": ["tenancy", "quota", "redaction", "audit"], "exporters": ["failover"]}
         document = {
             "processors": {"tenancy": {"unknown": "pass"}, "quota": {}, "redaction": {}, "audit": {"path": "audit"}},
-            "exporters": {"failover": {"endpoints": [{"url": receiver.grpc_endpoint}]}},
+            "exporters": {"failover": {"endpoints": [{"url": receiver.grpc_endpoint}], "shutdown_patience": "60s"}},
             "service": {"pipelines": {"traces": pipeline}},
         }
         (tmp_path / "otelwarden.json").write_text(json.dumps(document), encoding="utf-8")
         (tmp_path / "app.py").write_text(APPLICATION, encoding="utf-8")
-        port = free_port()
         command = [
             sys.executable,
             "-m",
@@ -86,7 +89,7 @@ def test_each_worker_sends_and_proves_its_own(tmp_path: Path) -> None:
                 workers = set(clients.map(get, urls))
         finally:
             server.send_signal(signal.SIGTERM)
-            _, errors = server.communicate(timeout=30)
+            _, errors = server.communicate(timeout=120)
         assert server.returncode == 0, errors
         spans = receiver.spans()
         verdict = verify(tmp_path / "audit")

@@ -55,7 +55,7 @@ def test_keys_archives_and_files_that_change(tmp_path: Path, monkeypatch: Any) -
             tracer = warden.tracer_provider.get_tracer("t")  # type: ignore[union-attr]
             tracer.start_span("x", attributes={"user.id": "u-17", "to": MAIL}).end()
             warden.meter_provider.get_meter("m").create_counter("c").add(1, {"to": MAIL})  # type: ignore[union-attr]
-            assert warden.force_flush(20)
+            assert warden.force_flush(60)
             ring = FileKeyRing("keys")
             keys = Keys(ring, SubjectKeyDirectory("persons", ring=ring))
             (span,) = usual.spans()
@@ -75,7 +75,7 @@ def test_keys_archives_and_files_that_change(tmp_path: Path, monkeypatch: Any) -
             while "GONE" not in (texts := [str(each.attributes.get("to")) for each in usual.spans()]):
                 assert time.monotonic() < until, texts
                 tracer.start_span("x", attributes={"to": MAIL}).end()
-                assert warden.force_flush(20)
+                assert warden.force_flush(60)
             assert warden.stats().unaccounted == 0
         finally:
-            warden.shutdown(5)
+            warden.shutdown(60)

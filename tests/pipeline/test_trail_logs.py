@@ -49,9 +49,9 @@ def test_never_throttled_and_matched_to_the_trail(tmp_path: Path, monkeypatch: A
         warden = configure(document(usual, own), set_global=False)
         try:
             work(warden)
-            assert warden.force_flush(20)
+            assert warden.force_flush(60)
         finally:
-            warden.shutdown(20)
+            warden.shutdown(60)
         (stats,) = warden.stats().trail_logs
         records = list(read_records("audit"))
         received = [(each.attributes["audit.sequence.stream_id"], each.attributes["audit.sequence.number"])
@@ -78,7 +78,7 @@ def test_a_dead_endpoint_neither_harms_the_trail_nor_makes_records(tmp_path: Pat
         try:
             work(warden)
         finally:
-            warden.shutdown(20)
+            warden.shutdown(60)
         (stats,) = warden.stats().trail_logs
     records = list(read_records("audit"))
     assert verify("audit").status is Status.OK

@@ -25,7 +25,8 @@ class RedisServer:
         self._directory = directory
         self._options = options
         self._tls = tls
-        self.port = _free_port()
+        self._holder = _port_held()
+        self.port: int = self._holder.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -40,10 +41,10 @@ class RedisServer:
         self._process = subprocess.Popen(
             [str(BINARY), *arguments, *self._options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection(("127.0.0.1", self.port), timeout=60).close()
                 return
             except OSError:
                 time.sleep(0.02)
@@ -67,8 +68,9 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _port_held() -> socket.socket:
+    """A port that nobody else is given while the server is down, and on which it may listen all the same."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    return holder

@@ -17,17 +17,24 @@ class Workers:
     Args:
         settings: the quota block of all of them.
         rates: items a second that each offers, 0 for as many as it can.
+        quiet: seconds without an item that passed, after which a process ends before its time.
         journal: a directory in which each has a file with a byte for each item that passed.
     """
 
     def __init__(
-        self, settings: dict[str, Any], rates: list[float], seconds: float, journal: Path | None = None
+        self,
+        settings: dict[str, Any],
+        rates: list[float],
+        seconds: float,
+        journal: Path | None = None,
+        quiet: float | None = None,
     ) -> None:
         self._journal = journal
         self.processes = [
             subprocess.Popen(
                 [sys.executable, str(APP), json.dumps(settings), str(seconds), str(rate)]
-                + ([str(journal / f"worker-{number}")] if journal is not None else []),
+                + [str(journal / f"worker-{number}") if journal is not None else ""]
+                + ([str(quiet)] if quiet is not None else []),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -59,7 +66,7 @@ class Workers:
             if process.poll() is None:
                 process.stdin.close()  # type: ignore[union-attr]
         for process in self.processes:
-            process.wait(timeout=10)
+            process.wait(timeout=60)
             process.stdout.close()  # type: ignore[union-attr]
 
     def journalled(self) -> int:
@@ -77,6 +84,12 @@ class Workers:
 
 def passed(results: list[dict[str, Any]]) -> int:
     return sum(sum(result["passed"].values()) for result in results)
+
+
+def span(results: list[dict[str, Any]]) -> float:
+    """Seconds from the first to the last item that passed, all processes together."""
+    buckets = [int(bucket) for result in results for bucket in result["passed"]]
+    return (max(buckets) - min(buckets) + 1) / 100
 
 
 def worst_second(results: list[dict[str, Any]]) -> int:

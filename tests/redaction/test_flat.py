@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otelwarden.redaction import DELETED, RedactionPolicy, Redactor, Scanner, catalogue
-from otelwarden.redaction.flat import NOT_FLAT, SMALL, Candidates, FlatItems
+from otelwarden.redaction.flat import NOT_FLAT, SMALL, FlatHits, FlatItems
 from otelwarden.redaction.joined import join_texts
 
 SAMPLES = [sample for d in catalogue() for sample in (*d.examples, *d.near_misses) if isinstance(sample, str)]
@@ -46,7 +46,7 @@ def what_becomes_of(
 ) -> tuple[Any, dict[str, Any]]:
     if found is None:
         return name, attributes
-    assert isinstance(found, Candidates)
+    assert isinstance(found, FlatHits)
     result = flat.redact(found, "traces", "")
     return (name, attributes) if result is None else (result[0].edits.texts.get(0, name), result[1])
 

@@ -45,7 +45,7 @@ def said(provider: TracerProvider, memory: InMemorySpanExporter) -> str:
 
 def becomes(provider: TracerProvider, memory: InMemorySpanExporter, text: str) -> bool:
     """Whether spans leave with this text within a few seconds."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         if said(provider, memory) == text:
             return True

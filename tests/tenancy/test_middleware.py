@@ -123,7 +123,7 @@ def get(url: str, token: str | None = None, **headers: str) -> str:
     if token is not None:
         headers["Authorization"] = f"bearer {token}"
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
             return answer.read().decode()
     except urllib.error.HTTPError as error:
         return str(error.code)

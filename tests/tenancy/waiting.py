@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 
 
-def until(true: Callable[[], bool], *, seconds: float = 10.0) -> None:
+def until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Waits for something that another thread does."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -42,7 +42,7 @@ class Client:
         )
         self._pool = urllib3.HTTPConnectionPool("127.0.0.1", receiver.http_port, retries=False)
 
-    def send(self, body: bytes = b"", *, signal: str = "traces", timeout: float = 10.0, **headers: str) -> Answer:
+    def send(self, body: bytes = b"", *, signal: str = "traces", timeout: float = 60.0, **headers: str) -> Answer:
         send = self._send_grpc if self.protocol == "grpc" else self._send_http
         return send(body, signal, timeout, headers)
 

@@ -163,7 +163,7 @@ def test_a_receiver_dies_with_its_parent(action: str, tmp_path: Path) -> None:
         port = int(parent.stdout.readline())
         assert is_open(port)
         parent.kill()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while is_open(port):
         assert time.monotonic() < deadline, "the receiver outlived its parent"
         time.sleep(0.01)
@@ -185,5 +185,5 @@ receiver.close()
 
 
 def test_a_fork_of_the_parent_that_ends_leaves_the_receiver_alone() -> None:
-    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "1\n"

@@ -56,8 +56,10 @@ current_context: Final[Callable[[], Context]] = (
 
 TRACE_ID: Final = 0
 SPAN_ID: Final = 1
+IS_REMOTE: Final = 2
 TRACE_FLAGS: Final = 3
 TRACE_STATE: Final = 4
+IS_VALID: Final = 5
 """Places in a `SpanContext`, which is a tuple; the properties cost four times as much."""
 
 STATE: Final = "_otelwarden_state"
@@ -102,6 +104,15 @@ def span_context_of(span: Any) -> trace.SpanContext:
     """`ReadableSpan.context` without the property's frame."""
     context: trace.SpanContext = span._context
     return context
+
+
+def parent_context_of(context: Context) -> trace.SpanContext:
+    """The span context of what is current in `context`, by a fifth of the frames of `trace.get_current_span`."""
+    span: Any = context.get(SPAN_KEY)
+    if span is None:
+        return trace.INVALID_SPAN_CONTEXT
+    found = getattr(span, "_context", None)
+    return found if type(found) is trace.SpanContext else trace.get_current_span(context).get_span_context()
 
 
 def item_attributes(item: ReadableSpan | ReadableLogRecord | ReadWriteLogRecord) -> Mapping[str, Any]:

@@ -235,6 +235,7 @@ def is_written(stream: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:  # taken; or there are no locks here, and nobody can tell
             return True
+        fcntl.flock(file, fcntl.LOCK_UN)  # a child that is forked meanwhile has the descriptor too
     return False
 
 

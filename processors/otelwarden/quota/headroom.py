@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
+from otelwarden.core import Clock
+from otelwarden.quota.config import DEFAULT_MIN_DEBT
 from otelwarden.quota.gate import MeterGate
+from otelwarden.quota.gcra import NO_KEY, GcraMeter
 from otelwarden.quota.meters import BYTES, BudgetLimit, Meter, RateLimit
 from otelwarden.quota.places import Place
 
@@ -54,6 +57,26 @@ def headroom(traces: Place, logs: Place | None) -> Headroom:
             left, budget = has, meter
     tightest = RateLimit(min(rate for rate, _ in rates), max(1, int(min(b for _, b in rates)))) if rates else None
     return Headroom(tightest, left, budget, others)
+
+
+def reserve_of(traces: Place, share: float, clock: Clock) -> GcraMeter | None:
+    """What is set aside of a tenant's rate for its traces with errors; None without a rate.
+
+    The last trace may overdraw it by up to 1,000 spans, so that it is kept whole.
+
+    Args:
+        share: of the rate and the burst.
+    """
+    limit = headroom(traces, None).limit
+    if limit is None:
+        return None
+    wanted = RateLimit(limit.rate * share, max(1, int(limit.burst * share)), DEFAULT_MIN_DEBT)
+    reserve = traces.reserve
+    if reserve is None:
+        traces.reserve = reserve = GcraMeter(NO_KEY, wanted, clock=clock)
+    elif reserve.limit != wanted:
+        reserve.change(wanted)
+    return reserve
 
 
 def mean_size(gate: MeterGate) -> float:

@@ -118,9 +118,9 @@ local function rate(key, at)
       local its = math.min(other[1], fair)
       total = total + math.max(0, math.min(other[3] + its * other[2], math.max(1, its / 4)))
     end
-    -- Where nobody is behind, nothing is left lying about; nor what a full burst would have no room for soon.
+    -- Where nobody is behind, nothing is left lying about; nor, by those who have all they ask for, most of the burst.
     most = total > 0 and level * math.max(0, credit) / total or level / state.count
-    most = math.max(most, level - burst / 2)
+    most = math.max(most, level - burst / 8)
     if most < 1 and level >= 1 and credit >= 1 and credit * state.count >= total * 0.999 then
       most = 1
     end

@@ -26,12 +26,12 @@ from otelwarden.core import (
     threshold_of,
 )
 from otelwarden.quota.admission import Admission
-from otelwarden.quota.config import DEFAULT_MIN_DEBT, QuotaConfig
+from otelwarden.quota.config import QuotaConfig
 from otelwarden.quota.gate import MeterGate
-from otelwarden.quota.gcra import NO_KEY, GcraMeter
-from otelwarden.quota.headroom import headroom
+from otelwarden.quota.gcra import GcraMeter
+from otelwarden.quota.headroom import headroom, reserve_of
 from otelwarden.quota.limits import ALL, MetricLimits, SignalLimits, TenantLimits
-from otelwarden.quota.meters import BUDGET, CLOSED, LimitStatus, MeterKey, RateLimit
+from otelwarden.quota.meters import BUDGET, CLOSED, LimitStatus, MeterKey
 from otelwarden.quota.places import Place, Places, Terms
 from otelwarden.quota.series import SeriesLimiter
 from otelwarden.quota.store import MemoryStore, Reachable, Store
@@ -207,19 +207,8 @@ class QuotaLimiter:
         return Beginning(reason, threshold, admission.lost)
 
     def _reserve(self, tenant: str) -> GcraMeter | None:
-        """What is set aside for the tenant's traces with errors; None without a rate."""
-        place = self._place(tenant, TRACES)
-        limit = headroom(place, None).limit
-        if limit is None or self.config.reserve is None:
-            return None
-        share = self.config.reserve.share
-        wanted = RateLimit(limit.rate * share, max(1, int(limit.burst * share)), DEFAULT_MIN_DEBT)
-        reserve = place.reserve
-        if reserve is None:
-            place.reserve = reserve = GcraMeter(NO_KEY, wanted, clock=self.clock)
-        elif reserve.limit != wanted:
-            reserve.change(wanted)
-        return reserve
+        config = self.config.reserve
+        return None if config is None else reserve_of(self._place(tenant, TRACES), config.share, self.clock)
 
     def has_reserve(self, tenant: str) -> bool:
         """Whether the tenant's reserve could keep a trace now."""

@@ -163,7 +163,7 @@ class RedisMeter(LeasedMeter):
         demand = 0.0 if last or idle else self._measure(now)
         ahead = 2 * self._store.pace + _MARGIN
         # Before the first answer nobody knows how many share the burst: the first two would take all of it.
-        ready = limit.burst // (2 * self.processes) if self._known else 0
+        ready = limit.burst // (4 * self.processes) if self._known else 0
         wanted = max(1, math.ceil(demand * ahead), ready, self.largest)
         wanted = 0 if last or idle else min(wanted, limit.burst)
         settled = wanted <= self.held * 2 <= 4 * wanted and now - self._moment < _REFRESH_NS and self._answered

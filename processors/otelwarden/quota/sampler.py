@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from opentelemetry.context import get_current
 from opentelemetry.context.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, Sampler, SamplingResult
-from opentelemetry.trace import Link, SpanContext, SpanKind, TraceState, get_current_span
+from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags, TraceState
 from opentelemetry.util.types import Attributes
 
 from otelwarden.core import (
+    IS_REMOTE,
+    IS_VALID,
+    TRACE_FLAGS,
+    TRACE_STATE,
     TRACES,
     UNATTRIBUTED,
     ContextResolver,
     Runtime,
     TenantResolver,
+    current_context,
     default_runtime,
     names_another,
+    parent_context_of,
     parent_state,
     probability_of,
     randomness_of,
@@ -31,6 +36,7 @@ from otelwarden.quota.meters import BUDGET, RATE
 from otelwarden.quota.reserve import HeldTrace
 from otelwarden.quota.verdict import OVER_LIMIT, DecidedTraceState, Verdict, verdict_of
 
+_SAMPLED: Final = int(TraceFlags.SAMPLED)
 NOT_SAMPLED: Final = "not_sampled"
 _EVERYTHING: Final = with_threshold(None, 0)
 
@@ -72,7 +78,7 @@ class QuotaSampler(Sampler):
         self._root = root
         self._resource = resource.attributes if resource is not None else {}
         self._runtime = runtime or default_runtime()
-        self._account = self._runtime.ledger("sampler", TRACES).account
+        self._accounts = self._runtime.ledger("sampler", TRACES).accounts
         self._errors = self._runtime.errors("sampler")
         config = limiter.config
         self._observe = config.overflow == "observe"
@@ -91,12 +97,12 @@ class QuotaSampler(Sampler):
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
         """Keeps or drops; adds no attributes and never raises. See `Sampler.should_sample` for the arguments."""
-        parent = get_current_span(parent_context).get_span_context()
-        context = get_current() if parent_context is None else parent_context
+        context = current_context() if parent_context is None else parent_context
+        parent: Any = parent_context_of(context)
         try:
-            if not parent.is_valid:
+            if not parent[IS_VALID]:
                 return self._new_trace(context, trace_id, name, kind, attributes, links)
-            if parent.is_remote:
+            if parent[IS_REMOTE]:
                 return self._remote_child(context, parent, trace_id, attributes)
             return self._local_child(context, parent, trace_id, attributes)
         except Exception as error:
@@ -159,12 +165,10 @@ class QuotaSampler(Sampler):
         self._settle(tenant, verdict.reason, trace_id)
         return _kept(attributes, state) if sampled else _dropped(state)
 
-    def _local_child(
-        self, context: Context, parent: SpanContext, trace_id: int, attributes: Attributes
-    ) -> SamplingResult:
-        state = parent.trace_state
+    def _local_child(self, context: Context, parent: Any, trace_id: int, attributes: Attributes) -> SamplingResult:
+        state = parent[TRACE_STATE]
         verdict = verdict_of(state)
-        sampled = parent.trace_flags.sampled
+        sampled = parent[TRACE_FLAGS] & _SAMPLED != 0
         tenant = self._tenant_of_child(context, verdict, attributes)
         if verdict is not None and tenant == verdict.tenant:
             offered = verdict.offered
@@ -196,7 +200,7 @@ class QuotaSampler(Sampler):
 
     def _settle(self, tenant: str, reason: str | None, trace_id: int = 0) -> None:
         """Accounts for one call; `reason` says why the span is dropped, or would be when only observing."""
-        account = self._account(tenant)
+        account = self._accounts[tenant]
         account.received.tick()
         over = reason in OVER_LIMIT
         if reason is None or (over and (self._observe or self._reroute)):

@@ -8,7 +8,7 @@ from typing import Any, Final
 from otelwarden.core import SYSTEM_CLOCK, Classification, Clock, Signal
 from otelwarden.redaction.actions import DEFAULT_TEXT, HitFacts, ItemFacts, Replace, Verdict, keeps_something
 from otelwarden.redaction.finder import Hit
-from otelwarden.redaction.joined import Joined, encode_text
+from otelwarden.redaction.joined import Texts, encode_text
 from otelwarden.redaction.keys import MAX_KEYS, KeyFacts
 from otelwarden.redaction.policy import RedactionPolicy
 from otelwarden.redaction.rules import Rule, ValueType
@@ -114,7 +114,7 @@ class Book:
         return known
 
     def settle(
-        self, joined: Joined, keys: Sequence[str], hits: Sequence[Hit]
+        self, joined: Texts, keys: Sequence[str], hits: Sequence[Hit]
     ) -> tuple[dict[int, Any], dict[Rule, int]] | None:
         """What becomes of texts in which nothing but hits that are always replaced was found, as of most.
 

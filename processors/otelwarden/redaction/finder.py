@@ -79,27 +79,22 @@ class Finder:
         names = self.key_words if self.key is None else self.key
         return names is not None and names(key, 0, len(key))[0][0] >= 0
 
-    def find_in(
-        self, data: bytes, at: int, low: int, high: int, text: int, hits: list[Hit], *, in_context: bool = False
-    ) -> None:
+    def find_in(self, data: bytes, text: int, hits: list[Hit], *, in_context: bool = False) -> None:
         """Adds the hits in a text.
 
         Args:
-            at: where to begin; what is before it was looked at already.
-            low: where the text begins.
-            high: where it ends.
+            text: its number.
             in_context: whether its key is the context that the detector needs.
         """
-        mark, find, take = self.mark, self.find, self.take
-        while not mark or data.find(mark, at, high) >= 0:
-            spans = find(data, at, high)
+        mark, find, take = self.mark, self.find, self._take
+        at, end = 0, len(data)
+        while not mark or data.find(mark, at) >= 0:
+            spans = find(data, at, end)
             if spans[0][0] < 0:
                 return
-            at = take(data, spans, low, high, text, hits, in_context)
+            at = take(data, spans, text, hits, in_context)
 
-    def take(
-        self, data: bytes, spans: Spans, low: int, high: int, text: int, hits: list[Hit], in_context: bool = False
-    ) -> int:
+    def _take(self, data: bytes, spans: Spans, text: int, hits: list[Hit], in_context: bool) -> int:
         """Adds the hit that a match is, if it is one; where to go on."""
         start, end = first, last = spans[0]
         if start == end:
@@ -111,29 +106,29 @@ class Finder:
         if (
             last > first
             and (not self._min_entropy or entropy(data[first:last]) >= self._min_entropy)
-            and (self.words is None or in_context or self._word_is_near(data, first, last, low, high))
+            and (self.words is None or in_context or self._word_is_near(data, first, last))
         ):
             if data[first] >= 0x80 or (last < len(data) and data[last] >= 0x80):
                 first, last = whole_characters(data, first, last)
-            hits.append(Hit(text, first - low, last - low, self.number))
+            hits.append(Hit(text, first, last, self.number))
             return min(end, max(last, start + 1))
         return end if end - start > _MAX_OVERLAP else characters_from(data, start + 1)
 
-    def _word_is_near(self, data: bytes, start: int, end: int, low: int, high: int) -> bool:
+    def _word_is_near(self, data: bytes, start: int, end: int) -> bool:
         find: Any = self.words
         distance, reach = self.detector.distance, self.detector.distance + self.longest_word
-        at = max(low, start - reach)
+        at = max(0, start - reach)
         while (word := find(data, at, start)[0])[0] >= 0:
             if word[1] >= start - distance:
                 return True
             at = word[1]
-        word = find(data, end, min(high, end + reach))[0]
+        word = find(data, end, min(len(data), end + reach))[0]
         return bool(0 <= word[0] <= end + distance)
 
     def find_under_key(self, data: bytes, text: int, hits: list[Hit]) -> None:
         """Adds the hits in a text whose key is evidence: what it makes of a part of it, or the pattern's context."""
         if self.key_value is None:
-            self.find_in(data, 0, 0, len(data), text, hits, in_context=True)
+            self.find_in(data, text, hits, in_context=True)
             return
         at = 0
         while (span := self.key_value(data, at, len(data))[0])[0] >= 0:

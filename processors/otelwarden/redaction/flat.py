@@ -1,7 +1,7 @@
 """The short path, which most items take: their attributes are flat, and their keys tell nothing.
 
-Several items are joined and the gate reads them in one pass; when it finds nothing, nothing was made but the joined
-text. Otherwise each of them is asked about alone. How many go together follows from how many were clean of late.
+The texts of several items are joined and scanned in one pass; when it finds nothing, nothing was made but the joined
+text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from otelwarden.core import Signal
 from otelwarden.redaction.actions import DELETED, NO_ITEM
 from otelwarden.redaction.case import Redaction
 from otelwarden.redaction.document import text_of
-from otelwarden.redaction.joined import Joined, join_texts
+from otelwarden.redaction.finder import Hit
+from otelwarden.redaction.joined import Joined, Part, Texts
 from otelwarden.redaction.patterns import SEPARATOR
 from otelwarden.redaction.redactor import Redactor
 
@@ -21,15 +22,9 @@ SMALL: Final = 10**8
 """Below it no shipped detector of high confidence finds anything in a number that stands alone: a card number has 12
 digits or more, and shorter ones need their word or key."""
 
-TOGETHER: Final = ((0.01, 8), (0.04, 4), (0.1, 2))
-"""Below which share of items with something in them how many are joined for one pass. A pass has a price of its own, a
-third of what the text of one span takes, but where it finds something it is read again."""
-
-ROUND: Final = 64
-"""Items after which it is asked again how many go together."""
-
-_MAX_LENGTH_TOGETHER: Final = 1 << 16
-"""Characters that are joined for one pass over several items."""
+_TOGETHER: Final = 1 << 14
+"""Characters after which no further item is joined for one pass. A pass has a price of its own, a third of what the
+text of one span takes."""
 
 _PLAIN_TYPES: Final = frozenset([str, int])
 
@@ -38,14 +33,17 @@ FlatItem: TypeAlias = tuple[tuple[str, ...], Mapping[str, Any]]
 """The texts of an item that has no others: those beside its attributes, empty where there is none, and these."""
 
 
-class Candidates(NamedTuple):
-    """An item in which there may be something."""
+_NO_ITEM: Final[FlatItem] = ((), {})
+
+
+class FlatHits(NamedTuple):
+    """An item in which something was found."""
 
     item: FlatItem
-    data: bytes
-    """The texts, joined and encoded."""
-    numbers: Sequence[int]
-    """The detectors whose gate let it through."""
+    texts: Texts
+    """The texts of the item."""
+    hits: list[Hit]
+    """What was found in them."""
 
 
 class _NotFlat:
@@ -66,97 +64,89 @@ class FlatItems:
         self._redactor = redactor
         self._heads = heads
         self._plain = redactor.keys.plain
-        self._match = redactor.scanner.joined_match if redactor.ruled_places.isdisjoint(heads) else None
+        self._scanner = redactor.scanner
+        self._all_long = not (self._scanner.reads_joined and redactor.ruled_places.isdisjoint(heads))
         self._max_length = redactor.max_value_length
         shipped = all(d.catalogued and d.confidence == "high" for d in redactor.policy.detectors)
         self._small = SMALL if shipped else 0
-        self._share = 0.0
 
     def look(self, items: Sequence[FlatItem | None]) -> dict[int, Any]:
-        """Where there is something to do: `Candidates` or `NOT_FLAT` for the number of each such item.
+        """Where there is something to do: `FlatHits` or `NOT_FLAT` for the number of each such item.
 
         Args:
             items: None for one that is not flat.
         """
-        if self._match is None:
+        if self._all_long:
             return dict.fromkeys(range(len(items)), NOT_FLAT)
         seen: dict[int, Any] = {}
-        flat = []
-        plain = self._plain.issuperset
+        plain, text_of_item, longest = self._plain.issuperset, self._text_of, self._max_length
+        some: list[tuple[int, FlatItem]] = []
+        texts: list[str] = []
+        size = 0
         for number, item in enumerate(items):
-            if item is not None and plain(item[1]):
-                flat.append(number)
-            else:
-                seen[number] = NOT_FLAT
-        for at in range(0, len(flat), ROUND):
-            some: Sequence[int] = flat[at : at + ROUND]
-            share, before, size = self._share, len(seen), len(some)
-            count = next((count for below, count in TOGETHER if share < below), 1)
-            if count > 1:
-                some = [number for k in range(0, size, count) for number in self._suspects(items, some[k : k + count])]
-            self._look_at(items, some, seen)
-            # Threads may overwrite each other's share: it is a guess, and any will do.
-            self._share += ((len(seen) - before) / size - share) / 2
-        return seen
-
-    def _suspects(self, items: Sequence[Any], numbers: Sequence[int]) -> Iterable[int]:
-        """Which of the items must be looked at alone: those in which a pass over all of them found something."""
-        texts: list[Any] = []
-        for number in numbers:
-            heads, attributes = items[number]
-            texts += heads
-            texts += attributes.values()
-        data = self._joined(texts, _MAX_LENGTH_TOGETHER)
-        if data is None:
-            return numbers
-        candidates = self._match(data)  # type: ignore[misc]  # `look` has seen to it
-        if candidates is None:
-            return ()
-        # Most candidates of clean items are refused, and then nobody has to read the others again.
-        hits = self._redactor.scanner.scan(Joined.of_data(data, len(texts)) or self._joined_anew(texts), candidates)
-        if not hits:
-            return ()
-        owners = [number for number in numbers for each in items[number] for _ in each]
-        return dict.fromkeys(owners[hit.text] for hit in hits)
-
-    def _look_at(self, items: Sequence[Any], numbers: Iterable[int], seen: dict[int, Any]) -> None:
-        """Looks at items one by one."""
-        match: Any = self._match
-        joined, longest = self._joined, self._max_length
-        for number in numbers:
-            item = items[number]
-            data = joined((*item[0], *item[1].values()), longest)
-            if data is None:
+            text = text_of_item(item) if item is not None and plain(item[1]) else None
+            if item is None or text is None or len(text) > longest:
                 seen[number] = NOT_FLAT
                 continue
-            candidates = match(data)
-            if candidates is not None:
-                seen[number] = Candidates(item, data, candidates)
+            some.append((number, item))
+            texts.append(text)
+            size += len(text)
+            if size >= _TOGETHER:
+                self._scan(some, texts, seen)
+                some, texts, size = [], [], 0
+        if some:
+            self._scan(some, texts, seen)
+        return seen
 
-    def _joined(self, values: Sequence[Any], max_length: int) -> bytes | None:
-        """The texts of values, joined and encoded; None when one is not flat, or all together are too long."""
+    def _scan(self, some: Sequence[tuple[int, FlatItem]], texts: Sequence[str], seen: dict[int, Any]) -> None:
+        """Adds what is found in some items.
+
+        Args:
+            texts: the joined texts of each.
+        """
+        count = sum([len(heads) + len(attributes) for _, (heads, attributes) in some])
         try:
-            text = SEPARATOR.join(values)
+            joined = Joined.of_data(SEPARATOR.join(texts).encode(), count)
+        except UnicodeEncodeError:  # a lone surrogate
+            joined = None
+        if joined is not None:
+            self._share_out(some, joined, self._scanner.scan(joined), seen)
+        elif len(some) == 1:
+            seen[some[0][0]] = NOT_FLAT
+        else:
+            for item, text in zip(some, texts, strict=True):
+                self._scan([item], [text], seen)
+
+    def _share_out(
+        self, some: Iterable[tuple[int, FlatItem]], joined: Joined, hits: Sequence[Hit], seen: dict[int, Any]
+    ) -> None:
+        """Gives each item its hits, which are ordered by text."""
+        following = iter(some)
+        number, item, first, past = -1, _NO_ITEM, 0, 0
+        for hit in hits:
+            while hit.text >= past:
+                number, item = next(following)
+                first, past = past, past + len(item[0]) + len(item[1])
+            if number not in seen:
+                seen[number] = FlatHits(item, Part(joined, first), [])
+            seen[number].hits.append(hit._replace(text=hit.text - first))
+
+    def _text_of(self, item: FlatItem) -> str | None:
+        """The texts of an item, joined; None when one is not flat."""
+        heads, attributes = item
+        try:
+            return SEPARATOR.join((*heads, *attributes.values()))
         except TypeError:
-            texts = self._texts_of(values)
-            if texts is None:
-                return None
-            text = SEPARATOR.join(texts)
-        if len(text) > max_length:
-            return None
-        try:
-            return text.encode()
-        except UnicodeEncodeError:
-            return None  # a lone surrogate
+            texts = self._texts_of((*heads, *attributes.values()))
+            return None if texts is None else SEPARATOR.join(texts)
 
     def redact(
-        self, found: Candidates, signal: Signal, tenant: str, item: Any = NO_ITEM
+        self, found: FlatHits, signal: Signal, tenant: str, item: Any = NO_ITEM
     ) -> tuple[Redaction, dict[str, Any]] | None:
         """What is to be done about an item, and its attributes as they may leave; None when nothing is."""
-        (heads, attributes), data, numbers = found
+        (heads, attributes), texts, hits = found
         keys = [*self._heads, *attributes]
-        joined = Joined.of_data(data, len(keys)) or self._joined_anew([*heads, *attributes.values()])
-        redaction = self._redactor.redact_flat(joined, keys, numbers, signal, tenant, item, attributes)
+        redaction = self._redactor.redact_flat(texts, keys, hits, signal, tenant, item, attributes)
         if redaction is None:
             return None
         new = dict(attributes)
@@ -167,10 +157,6 @@ class FlatItems:
                 else:
                     new[keys[number]] = text
         return redaction, new
-
-    def _joined_anew(self, values: Sequence[Any]) -> Joined:
-        """The texts of flat values, one of which has a separator in it."""
-        return join_texts(self._texts_of(values) or ())
 
     def _texts_of(self, values: Iterable[Any]) -> list[str] | None:
         """The texts of flat values, empty for those that are not scanned; None when one is not flat."""

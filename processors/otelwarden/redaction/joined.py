@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Final
+from typing import Final, Protocol
 
 from typing_extensions import Self
 
@@ -13,8 +13,12 @@ from otelwarden.redaction.patterns import SEPARATOR
 
 _SEPARATOR: Final = SEPARATOR.encode()
 
-MAX_COUNTED: Final = 64
-"""Texts among which one is found by counting separators; with more of them that would be quadratic."""
+
+class Texts(Protocol):
+    """Texts by their numbers."""
+
+    def text(self, number: int) -> bytes:
+        """The UTF-8 of a text."""
 
 
 class Joined:
@@ -32,7 +36,7 @@ class Joined:
         self.count = count
         self._bounds = bounds
         self._last = (0, 0, -1)
-        self._placed: dict[int, tuple[int, int, int]] = {}
+        self._placed: dict[int, tuple[int, int]] = {}
 
     @classmethod
     def of_one(cls, data: bytes) -> Self:
@@ -42,32 +46,52 @@ class Joined:
     @classmethod
     def of_data(cls, data: bytes, count: int) -> Self | None:
         """Texts that were joined already; None when that does not tell where each begins."""
-        plain = count <= MAX_COUNTED and data.count(_SEPARATOR) == count - 1
-        return cls(data, count, None) if plain else None
+        return cls(data, count, None) if data.count(_SEPARATOR) == count - 1 else None
 
     def place(self, at: int) -> tuple[int, int, int]:
-        """The number of the text at an offset, where it begins and where it ends; a separator belongs to the former."""
+        """The number of the text at an offset, where it begins and where it ends; a separator belongs to the former.
+
+        To be asked in order: without bounds, a step back counts separators from the beginning.
+        """
         last = self._last
-        if last[1] <= at <= last[2]:
+        number, begin, end = last
+        if begin <= at <= end:
             return last
         bounds, data = self._bounds, self.data
         if bounds is None:
             low = data.rfind(_SEPARATOR, 0, at) + 1
             high = data.find(_SEPARATOR, at)
-            last = (data.count(_SEPARATOR, 0, low), low, high if high >= 0 else len(data))
+            if low < begin:
+                number = begin = 0
+            last = (number + data.count(_SEPARATOR, begin, low), low, high if high >= 0 else len(data))
+            self._placed[last[0]] = last[1:]
         else:
             text = bisect_right(bounds, at) - 1
             last = (text, bounds[text], bounds[text + 1] - 1)
-        self._last = self._placed[last[0]] = last
+        self._last = last
         return last
 
     def text(self, number: int) -> bytes:
         """The UTF-8 of a text; without bounds, of one that `place` has named."""
         bounds = self._bounds
         if bounds is None:
-            _, low, high = self._placed[number]
+            low, high = self._placed[number]
             return self.data[low:high]
         return self.data[bounds[number] : bounds[number + 1] - 1]
+
+
+class Part:
+    """Some of the texts that are joined, numbered from the first of them."""
+
+    __slots__ = ("_first", "_joined")
+
+    def __init__(self, joined: Joined, first: int) -> None:
+        self._joined = joined
+        self._first = first
+
+    def text(self, number: int) -> bytes:
+        """The UTF-8 of a text."""
+        return self._joined.text(self._first + number)
 
 
 def encode_text(text: str) -> bytes:

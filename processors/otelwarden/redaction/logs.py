@@ -30,7 +30,7 @@ from otelwarden.redaction.case import Redaction
 from otelwarden.redaction.document import Document, Edits, Unscannable, rebuild
 from otelwarden.redaction.envelopes import text_or_empty
 from otelwarden.redaction.evidence import COMPONENT
-from otelwarden.redaction.flat import NOT_FLAT, Candidates, FlatItem, FlatItems
+from otelwarden.redaction.flat import NOT_FLAT, FlatHits, FlatItem, FlatItems
 from otelwarden.redaction.live import AnyPolicy, follow_looking
 from otelwarden.redaction.policy import RedactionPolicy
 from otelwarden.redaction.stage import BLOCKED_ITEM, DEFAULT_OPTIONS, RedactionOptions, Workplace
@@ -71,7 +71,7 @@ class LogRedaction:
             seen.setdefault(number, None)
         return seen
 
-    def act(self, record: Any, state: ItemState, seen: Candidates | object) -> Any | Drop:
+    def act(self, record: Any, state: ItemState, seen: FlatHits | object) -> Any | Drop:
         """The record, a redacted copy, or a `Drop` when it cannot be scanned or a rule blocks it.
 
         Args:
@@ -81,13 +81,13 @@ class LogRedaction:
             envelope = self._envelopes.of(record.resource, record.instrumentation_scope, LOGS, state.tenant)
             if seen is None:
                 return _changed(record, envelope, {})
-            if isinstance(seen, Candidates):
+            if isinstance(seen, FlatHits):
                 return self._redact_flat(record, seen, state.tenant, envelope)
             return self._redact(record, state, envelope)
         except Unscannable as error:
             return Drop(error.reason)
 
-    def _redact_flat(self, record: Any, found: Candidates, tenant: str, envelope: _Envelope) -> Any | Drop:
+    def _redact_flat(self, record: Any, found: FlatHits, tenant: str, envelope: _Envelope) -> Any | Drop:
         """A record of which only texts may have to change."""
         result = self._flat.redact(found, LOGS, tenant, record)
         if result is None:

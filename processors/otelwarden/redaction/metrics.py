@@ -24,7 +24,7 @@ from otelwarden.redaction.case import Redaction
 from otelwarden.redaction.document import Unscannable
 from otelwarden.redaction.envelopes import MAX_ENVELOPES, text_or_empty
 from otelwarden.redaction.evidence import COMPONENT
-from otelwarden.redaction.flat import NOT_FLAT, Candidates, FlatItem, FlatItems
+from otelwarden.redaction.flat import NOT_FLAT, FlatHits, FlatItem, FlatItems
 from otelwarden.redaction.live import AnyPolicy, follow
 from otelwarden.redaction.points import merge_equal
 from otelwarden.redaction.policy import RedactionPolicy
@@ -183,7 +183,7 @@ class MetricRedaction:
             unit=text_or_empty(edits, unit, metric.unit),
         )
 
-    def _point(self, point: Any, around: _Around, seen: Candidates | object) -> Any | Drop:
+    def _point(self, point: Any, around: _Around, seen: FlatHits | object) -> Any | Drop:
         tenant = tenant_of_point(point, self._tenant_attribute)
         redaction, changes = self._decided(point, seen, tenant, _Point(point, around.scope.scope.name))
         classification = self._work.class_of(redaction, around.resource.resource, around.scope.scope, "")
@@ -201,10 +201,10 @@ class MetricRedaction:
         return replace(point, **changes) if changes else point
 
     def _decided(
-        self, point: Any, seen: Candidates | object, tenant: str, facts: _Point
+        self, point: Any, seen: FlatHits | object, tenant: str, facts: _Point
     ) -> tuple[Redaction | None, dict[str, Any]]:
         """What was decided about a point, and what of it becomes another."""
-        if isinstance(seen, Candidates):
+        if isinstance(seen, FlatHits):
             result = self._flat.redact(seen, METRICS, tenant, facts)
             if result is None or not result[0].changes:
                 return result and result[0], {}

@@ -1,4 +1,4 @@
-"""RE2 patterns: compiled one by one to find, and together in a Set to say which of them are worth running.
+"""RE2 patterns: compiled one by one to find, as one to say where any of many is, and in a Set to say which of them.
 
 RE2 runs in linear time for any pattern. Patterns match UTF-8 bytes; those of the catalogue are written for bytes
 (Latin-1 to RE2, a smaller automaton), a user's that could tell a character from its bytes are matched as characters.
@@ -92,6 +92,29 @@ def public_find_by(pattern: Any) -> Find:
     return find
 
 
+def first_of(patterns: Sequence[str], *, characters: bool) -> Find:
+    """The search for the first place at which any of many patterns occurs.
+
+    Unlike a Set it knows no more than that, and so has a fraction of the states: a Set that has seen one of its
+    patterns remembers it to the end of the text. Of matches with the same start it finds the longest, as an automaton
+    that need not remember which alternative came first has fewer states as well.
+
+    Raises:
+        PatternError: a pattern is refused, or all together need more memory.
+    """
+    options = _options(characters=characters, capture=False)
+    options.longest_match = True
+    together = "|".join(f"(?:{pattern})" for pattern in patterns).encode()
+    for size in _SET_MEMORY:
+        options.max_mem = 3 * size  # a third of it is for this kind of search
+        try:
+            return find_by(_compile(together, options))
+        except PatternError:
+            if size == _SET_MEMORY[-1]:
+                raise
+    raise AssertionError
+
+
 class Gate:
     """Says in one pass over a text which of many patterns occur in it.
 
@@ -146,23 +169,6 @@ def _match_by(patterns: Any) -> Callable[[bytes], Sequence[int] | None]:
         pass
     public: Callable[[bytes], Sequence[int] | None] = patterns.Match
     return public
-
-
-def match_of_all(gates: Sequence[Gate]) -> Callable[[bytes], list[int] | None]:
-    """`Gate.match` over several gates."""
-    if len(gates) == 1:
-        return gates[0].match
-    matches = [gate.match for gate in gates]
-
-    def match(text: bytes) -> list[int] | None:
-        all_found: list[int] | None = None
-        for match_one in matches:
-            found = match_one(text)
-            if found is not None:
-                all_found = found if all_found is None else all_found + found
-        return all_found
-
-    return match
 
 
 def characters_from(text: bytes, start: int) -> int:

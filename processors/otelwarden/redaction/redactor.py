@@ -15,7 +15,7 @@ from otelwarden.redaction.case import Case, Redaction, Surroundings
 from otelwarden.redaction.catalogue import Detector
 from otelwarden.redaction.document import Document, Oversize
 from otelwarden.redaction.finder import Hit
-from otelwarden.redaction.joined import Joined, join_texts
+from otelwarden.redaction.joined import Joined, Texts, join_texts
 from otelwarden.redaction.keys import KeyFacts, KeyTable
 from otelwarden.redaction.policy import RedactionPolicy
 from otelwarden.redaction.rules import PLACES
@@ -156,33 +156,30 @@ class Redactor:
 
     def redact_flat(
         self,
-        joined: Joined,
+        texts: Texts,
         keys: Sequence[str],
-        candidates: Sequence[int],
+        hits: Sequence[Hit],
         signal: Signal,
         tenant: str,
         item: Any = NO_ITEM,
         attributes: Mapping[str, Any] | None = None,
     ) -> Redaction | None:
-        """As `redact`, for texts that stand under plain keys.
+        """As `redact`, for texts that stand under plain keys, in which something was found.
 
         Args:
             keys: the key of each text.
-            candidates: what the scanner's `joined_match` said about them.
+            hits: what the scanner found in them.
             attributes: the values themselves, where some are no texts.
         """
-        hits = self.scanner.scan(joined, candidates)
-        if not hits:
-            return None
         book = self._book(signal, tenant)
-        settled = None if self._surroundings.findings else book.settle(joined, keys, hits)
+        settled = None if self._surroundings.findings else book.settle(texts, keys, hits)
         if settled is not None:
             return Redaction(*settled)
         case = Case(book, tenant, item, self._surroundings)
         for number, found in _by_text(hits).items():
             key = keys[number]
             value = "" if attributes is None else attributes.get(key, "")
-            case.text(number, joined.text(number), key, "string" if type(value) is str else "number", found, ())
+            case.text(number, texts.text(number), key, "string" if type(value) is str else "number", found, ())
         return case.result()
 
     def redact_text(self, text: str, signal: Signal = "logs", tenant: str = "", *, key: str = "") -> str:
@@ -240,7 +237,7 @@ def check_keys(policy: RedactionPolicy, *, ring: bool, subjects: bool) -> None:
         raise ConfigError(faults)
 
 
-def _by_text(hits: list[Hit]) -> dict[int, list[Hit]]:
+def _by_text(hits: Sequence[Hit]) -> dict[int, list[Hit]]:
     found: dict[int, list[Hit]] = {}
     for hit in hits:
         found.setdefault(hit.text, []).append(hit)

@@ -1,34 +1,22 @@
-"""Finds sensitive data in the texts of an item: one pass over all of them as a gate, then only the patterns in it.
+"""Finds sensitive data in the texts of an item: gates say which detectors are worth running in which text.
 
-The gate reads the texts joined by a separator. What it reports is looked for pattern by pattern in the joined text, and
-a match that touches a separator is decided on the single text, so the answer is that of scanning text by text, for any
-pattern. Patterns that may depend on where a text begins have a gate of their own that reads text by text.
+The texts are joined for the gates, but each detector reads the single text, so the answer is that of scanning text by
+text, for any pattern.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from otelwarden.core import ConfigError, Fault
-from otelwarden.redaction.catalogue import Detector, pattern_of_words, words_of_key
+from otelwarden.redaction.catalogue import Detector, words_of_key
 from otelwarden.redaction.encodings import GATE, LOOSE_GATE, WIDE_GATE, View, views
 from otelwarden.redaction.finder import Finder, Hit
+from otelwarden.redaction.gates import ENCODED, Gates
 from otelwarden.redaction.joined import Joined, encode_text, join_texts
-from otelwarden.redaction.patterns import (
-    Gate,
-    compile_pattern,
-    find_by,
-    is_characterwise,
-    match_of_all,
-)
+from otelwarden.redaction.patterns import compile_pattern, find_by
 from otelwarden.redaction.validators import secret_value
-
-ENCODED: Final = -1
-"""Stands among the candidates for something encoded."""
-
-TRIGGER: Final = -2
-"""Stands among the candidates for one of the triggers, of whichever detector."""
 
 
 class _Any:
@@ -57,69 +45,31 @@ class Scanner:
         self._has_low = any(finder.low for finder in self._finders)
         own = any(not detector.catalogued for detector in self.detectors)
         self._encoded = find_by(compile_pattern(WIDE_GATE if own else GATE))
-        triggered = [finder for finder in self._finders if finder.trigger is not None]
-        plain = [(ENCODED, WIDE_GATE if own else LOOSE_GATE)]
-        if triggered:
-            plain.append((TRIGGER, _triggers_of(triggered)))
-        gates: dict[tuple[bool, bool], list[tuple[int, str]]] = {(False, False): plain}
-        for finder in self._finders:
-            gate = finder.detector.gate_pattern
-            if gate is not None and finder.trigger is None:
-                characters = finder.characters or (not finder.detector.catalogued and is_characterwise(gate))
-                gates.setdefault((finder.anchored, characters), []).append((finder.number, gate))
-        compiled = {kind: Gate(members, characters=kind[1]) for kind, members in gates.items()}
-        first = match_of_all([gate for (anchored, _), gate in compiled.items() if not anchored])
-        self._match_joined = _in_two_steps(first, triggered) if triggered else first
-        self._text_gates = [gate for (anchored, _), gate in compiled.items() if anchored]
-        self.joined_match = None if self._text_gates else self._match_joined
-        """Says in one call whether joined texts are clean; None when some texts must be looked at one by one."""
+        self._gates = Gates(self._finders, WIDE_GATE if own else LOOSE_GATE)
+        self.reads_joined = self._gates.reads_joined
+        """Whether a clean text is seen to be clean while it is joined to others."""
         self._check_samples()
 
-    def scan(self, joined: Joined, candidates: Sequence[int] | None = None) -> list[Hit]:
-        """What the detectors find, in no particular order; hits may overlap.
-
-        Args:
-            candidates: what `joined_match` said about the joined text, if it was asked already.
-        """
-        if candidates is None:
-            candidates = self._match_joined(joined.data) or ()
+    def scan(self, joined: Joined) -> list[Hit]:
+        """What the detectors find, ordered by text; within one they may overlap."""
         hits: list[Hit] = []
-        self._find(joined, candidates, hits)
-        if ENCODED in candidates:
-            self._find_encoded(joined, hits)
+        for text, data, detectors in self._gates.candidates(joined):
+            for number in detectors:
+                if number != ENCODED:
+                    self._finders[number].find_in(data, text, hits)
+                elif self._encoded(data, 0, len(data))[0][0] >= 0:
+                    self._find_encoded(data, text, hits)
         return hits
 
-    def _find(self, joined: Joined, candidates: Sequence[int], hits: list[Hit]) -> None:
-        """Adds what stands in the texts as they are."""
-        for number in candidates:
-            if number == ENCODED:
-                continue
-            finder = self._finders[number]
-            if finder.words is not None:
-                self._find_near_words(finder, joined, hits)
-            elif finder.mark:
-                self._find_by_mark(finder, joined, hits)
-            else:
-                self._find_in_joined(finder, joined, hits)
-        for gate in self._text_gates:
-            for text in range(joined.count):
-                # A copy, as `^` must see the text begin.
-                data = joined.text(text)
-                for number in gate.match(data) or ():
-                    self._finders[number].find_in(data, 0, 0, len(data), text, hits)
-
-    def _find_encoded(self, joined: Joined, hits: list[Hit]) -> None:
-        """Adds what the texts say when they are decoded."""
-        data = joined.data
-        at, size = 0, len(data)
-        while at <= size and (at := self._encoded(data, at, size)[0][0]) >= 0:
-            text, low, high = joined.place(at)
-            for view in views(data[low:high]):
-                inner = Joined.of_one(view.data)
-                found: list[Hit] = []
-                self._find(inner, self._match_joined(view.data) or (), found)
-                hits += (_from_view(hit, view, text) for hit in found)
-            at = high + 1
+    def _find_encoded(self, data: bytes, text: int, hits: list[Hit]) -> None:
+        """Adds what a text says when it is decoded."""
+        for view in views(data):
+            found: list[Hit] = []
+            for _, inner, detectors in self._gates.candidates(Joined.of_one(view.data)):
+                for number in detectors:
+                    if number != ENCODED:
+                        self._finders[number].find_in(inner, text, found)
+            hits += (_from_view(hit, view) for hit in found)
 
     def scan_under_key(self, joined: Joined, text: int, detectors: Iterable[int], hits: list[Hit]) -> None:
         """Adds what the key of a text makes a hit.
@@ -145,7 +95,7 @@ class Scanner:
             found: list[Hit] = []
             for finder in in_part:
                 finder.find_under_key(view.data, text, found)
-            hits += (_from_view(hit, view, text) for hit in found)
+            hits += (_from_view(hit, view) for hit in found)
 
     def detectors_of_key(self, key: str) -> tuple[int, ...]:
         """The detectors for which a key is evidence: by its name, or as the context of their pattern."""
@@ -165,44 +115,6 @@ class Scanner:
             return hits
         low = self._finders
         return [hit for hit in hits if not (low[hit.detector].low and hit.detector not in named.get(hit.text, _ANY))]
-
-    def _find_in_joined(self, finder: Finder, joined: Joined, hits: list[Hit]) -> None:
-        data, place = joined.data, joined.place
-        find, take = finder.find, finder.take
-        at, size = 0, len(data)
-        while at <= size:
-            spans = find(data, at, size)
-            start, end = spans[0]
-            if start < 0:
-                return
-            text, low, high = place(start)
-            if end <= high:
-                at = take(data, spans, low, high, text, hits)
-                continue
-            # It reaches into the next text, or begins with the separator before it: let the single text decide.
-            if start >= high:
-                text, low, high = place(high + 1)
-            finder.find_in(data, max(at, low), low, high, text, hits)
-            at = high + 1
-
-    def _find_by_mark(self, finder: Finder, joined: Joined, hits: list[Hit]) -> None:
-        """As `_find_in_joined`, in the texts that have in them what every match has."""
-        data = joined.data
-        at = data.find(finder.mark)
-        while at >= 0:
-            text, low, high = joined.place(at)
-            finder.find_in(data, low, low, high, text, hits)
-            at = data.find(finder.mark, high + 1)
-
-    def _find_near_words(self, finder: Finder, joined: Joined, hits: list[Hit]) -> None:
-        """As `_find_in_joined`, in the texts that have one of the words which the detector needs."""
-        data = joined.data
-        find: Any = finder.words
-        at, size = 0, len(data)
-        while at <= size and (at := find(data, at, size)[0][0]) >= 0:
-            text, low, high = joined.place(at)
-            finder.find_in(data, low, low, high, text, hits)
-            at = high + 1
 
     def _check_samples(self) -> None:
         """Refuses detectors that fail on their own examples: RE2 reports a full automaton as "no match".
@@ -232,41 +144,7 @@ class Scanner:
         return any(hit.detector == detector for hit in hits)
 
 
-def _triggers_of(finders: Iterable[Finder]) -> str:
-    """The triggers of all of them as one pattern, in which no word stands twice."""
-    words: dict[str, None] = {}
-    patterns: dict[str, None] = {}
-    for finder in finders:
-        if finder.trigger == finder.detector.word_pattern:
-            words.update(dict.fromkeys(finder.detector.words))
-        else:
-            patterns[finder.trigger or ""] = None
-    if words:
-        patterns[pattern_of_words(words)] = None
-    return "|".join(f"(?:{pattern})" for pattern in patterns)
-
-
-def _in_two_steps(
-    first: Callable[[bytes], list[int] | None], triggered: Sequence[Finder]
-) -> Callable[[bytes], list[int] | None]:
-    """A gate that asks which detectors a trigger is of only where there is one.
-
-    In one automaton with all the others, the words and names of 200 detectors would have most of its states, and each
-    of them would be dearer.
-    """
-    by_trigger = Gate([(finder.number, finder.detector.gate_pattern or "") for finder in triggered], characters=False)
-
-    def match(text: bytes) -> list[int] | None:
-        found = first(text)
-        if found is None or TRIGGER not in found:
-            return found
-        found.remove(TRIGGER)
-        return [*found, *(by_trigger.match(text) or ())] or None
-
-    return match
-
-
-def _from_view(hit: Hit, view: View, text: int) -> Hit:
+def _from_view(hit: Hit, view: View) -> Hit:
     """The hit in the text itself that a hit in one of its views is."""
     says = view.data[hit.start : hit.end].decode("utf-8", "replace")
-    return Hit(text, *view.source(hit.start, hit.end), hit.detector, says)
+    return Hit(hit.text, *view.source(hit.start, hit.end), hit.detector, says)

@@ -39,7 +39,7 @@ from otelwarden.redaction.case import Redaction
 from otelwarden.redaction.document import Document, Edits, Fields, FlatFields, Unscannable
 from otelwarden.redaction.envelopes import text_or_empty
 from otelwarden.redaction.evidence import COMPONENT
-from otelwarden.redaction.flat import NOT_FLAT, Candidates, FlatItems
+from otelwarden.redaction.flat import NOT_FLAT, FlatHits, FlatItems
 from otelwarden.redaction.live import AnyPolicy, follow_looking
 from otelwarden.redaction.policy import RedactionPolicy
 from otelwarden.redaction.stage import BLOCKED_ITEM, DEFAULT_OPTIONS, RedactionOptions, Workplace
@@ -77,7 +77,7 @@ class SpanRedaction:
             seen.setdefault(number, None)
         return seen
 
-    def act(self, span: ReadableSpan, state: ItemState, seen: Candidates | object) -> ReadableSpan | Drop:
+    def act(self, span: ReadableSpan, state: ItemState, seen: FlatHits | object) -> ReadableSpan | Drop:
         """The span, a redacted copy, or a `Drop` when it cannot be scanned or a rule blocks it.
 
         Args:
@@ -87,7 +87,7 @@ class SpanRedaction:
             resource, scope = self._envelopes.of(span.resource, span.instrumentation_scope, TRACES, state.tenant)
             if seen is None:
                 return _in_envelope(span, resource, scope)
-            if isinstance(seen, Candidates):
+            if isinstance(seen, FlatHits):
                 return self._redact_flat(span, seen, state.tenant, resource, scope)
             return self._redact(span, state, resource, scope)
         except Unscannable as error:
@@ -96,7 +96,7 @@ class SpanRedaction:
     def _redact_flat(
         self,
         span: ReadableSpan,
-        found: Candidates,
+        found: FlatHits,
         tenant: str,
         resource: Resource,
         scope: InstrumentationScope | None,

@@ -39,7 +39,7 @@ def scan_windows(scanner: Scanner, data: bytes, text: int, window: int) -> list[
         Unscannable: it cannot be judged in parts: a pattern may depend on where the text begins or ends, or something
             in it that is found, or that may be base64 of more, is longer than `REACH`.
     """
-    if scanner.joined_match is None:
+    if not scanner.reads_joined:
         raise Unscannable("value_too_long")
     window = max(window, MIN_WINDOW)
     hits: list[Hit] = []

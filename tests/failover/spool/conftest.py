@@ -11,6 +11,12 @@ from otelwarden.failover.spool import Record, Spool, SpoolConfig, TakenOver
 
 TENANTS = {"acme": 2, "globex": 1}
 
+ATTEMPT = 300.0
+"""Seconds for an attempt at which no machine is too slow: what ends in less did not wait for one."""
+
+PATIENCE = 60.0
+"""Seconds to wait for what will come; a slow machine may need many."""
+
 
 class Rig:
     """A spool, and what it told."""

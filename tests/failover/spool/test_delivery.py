@@ -19,6 +19,8 @@ from otelwarden.core import Runtime, total
 from otelwarden.failover import Endpoint, FailoverConfig, FailoverSpanExporter, SpoolConfig
 from otelwarden.testing import Fault, FaultMode, FaultyReceiver
 
+from .conftest import ATTEMPT, PATIENCE
+
 
 class App:
     def __init__(self, path: Path, receivers: list[FaultyReceiver], **spool: Any) -> None:
@@ -26,7 +28,7 @@ class App:
         config = FailoverConfig(
             spool=SpoolConfig(**{"path": str(path), "fsync": "none", **spool}), initial_backoff=0.1, max_backoff=0.2
         )
-        endpoints = [Endpoint(url=each.http_endpoint, protocol="http/protobuf", timeout=5.0) for each in receivers]
+        endpoints = [Endpoint(url=each.http_endpoint, protocol="http/protobuf", timeout=ATTEMPT) for each in receivers]
         self.exporter = FailoverSpanExporter(endpoints, config=config, runtime=self.runtime)
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(BatchSpanProcessor(self.exporter, schedule_delay_millis=20))
@@ -45,7 +47,7 @@ class App:
         return sum(each.unconfirmed for each in self.exporter.pool.stats())
 
     def wait_until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, self.account
             time.sleep(0.005)
@@ -80,7 +82,7 @@ NUMBERS = [f"n{number}" for number in range(20)]
 def test_while_endpoints_work_nothing_waits(start: Callable[..., App], pair: list[FaultyReceiver]) -> None:
     app = start()
     app.send(*NUMBERS)
-    assert app.exporter.force_flush(5000)
+    assert app.exporter.force_flush(PATIENCE * 1000)
     assert names(pair[0]) == NUMBERS
     assert app.exporter.spool is not None
     assert app.exporter.spool.stats().records == 0
@@ -95,7 +97,7 @@ def test_an_outage_that_outlasts_the_process_loses_nothing(
     app.wait_until(lambda: app.account.held == 20)
     begun = time.monotonic()
     app.provider.shutdown()
-    assert time.monotonic() - begun <= 1.0
+    assert time.monotonic() - begun < ATTEMPT / 10
     assert app.account.dropped == {"left_in_spool": 20}
     for receiver in pair:
         receiver.clear_fault()
@@ -115,7 +117,7 @@ def test_frozen_endpoints_do_not_hold_up_a_shutdown(start: Callable[..., App], p
     app.send("a", "b")
     begun = time.monotonic()
     app.provider.shutdown()
-    assert time.monotonic() - begun <= 1.0
+    assert time.monotonic() - begun < ATTEMPT / 10
     assert app.account.dropped == {"left_in_spool": 2}
 
 
@@ -124,7 +126,7 @@ def test_what_waits_is_replayed_when_an_endpoint_is_back(start: Callable[..., Ap
     refuse(pair)
     app.send(*NUMBERS)
     pair[1].clear_fault()
-    assert app.exporter.force_flush(10_000)
+    assert app.exporter.force_flush(PATIENCE * 1000)
     assert Counter(names(*pair)) == Counter(NUMBERS)
     assert app.account.forwarded == 20
 
@@ -139,7 +141,7 @@ def test_what_is_new_does_not_wait_behind_what_is_old(start: Callable[..., App],
     after = start(max_in_flight=1)
     after.wait_until(lambda: after.account.received == 20)
     after.send("live")
-    assert after.exporter.force_flush(10_000)
+    assert after.exporter.force_flush(PATIENCE * 1000)
     arrived = names(*pair)
     assert "live" in arrived
     assert len(arrived) < 21  # it overtook
@@ -150,7 +152,7 @@ def test_what_nobody_takes_expires(start: Callable[..., App], pair: list[FaultyR
     refuse(pair)
     app = start(max_age=0.3)
     app.send("a", "b")
-    assert app.exporter.force_flush(10_000)
+    assert app.exporter.force_flush(PATIENCE * 1000)
     assert app.account.dropped == {"expired": 2}
 
 
@@ -180,7 +182,7 @@ def test_a_request_that_is_too_large_is_halved(start: Callable[..., App], pair: 
     for name in NUMBERS:
         tracer.start_span(name, attributes={"padding": "x" * (2_000 if name == "n7" else 100)}).end()
     app.provider.force_flush()
-    assert app.exporter.force_flush(10_000)
+    assert app.exporter.force_flush(PATIENCE * 1000)
     assert names(pair[0]) == [name for name in NUMBERS if name != "n7"]
     assert (app.account.forwarded, app.account.dropped) == (19, {"too_large": 1})
 
@@ -264,6 +266,6 @@ def test_a_full_spool_counts_what_it_drops(start: Callable[..., App], pair: list
     assert (account.received, account.held) == (60, 60 - account.dropped["spool_full"]), account
     for receiver in pair:
         receiver.clear_fault()
-    assert app.exporter.force_flush(10_000)
+    assert app.exporter.force_flush(PATIENCE * 1000)
     assert (app.account.forwarded, set(app.account.dropped)) == (60 - app.account.dropped["spool_full"], {"spool_full"})
     assert "n59" in names(*pair)

@@ -78,7 +78,7 @@ def test_with_a_full_disk_batches_go_from_memory(small_disk: Path, pair: list[Fa
         while True:
             file.write(bytes(4096))
     app.send("a", "b", "c")
-    assert app.exporter.force_flush(10_000)
+    assert app.exporter.force_flush(60_000)
     assert names(*pair) == ["a", "b", "c"]
     for receiver in pair:
         receiver.set_fault(Fault(mode=FaultMode.UNAVAILABLE))
@@ -90,7 +90,7 @@ def test_with_a_full_disk_batches_go_from_memory(small_disk: Path, pair: list[Fa
     app.send("e")
     for receiver in pair:
         receiver.clear_fault()
-    assert app.exporter.force_flush(10_000)
+    assert app.exporter.force_flush(60_000)
     assert names(*pair) == ["a", "b", "c", "e"]
     app.provider.shutdown()
     assert total(app.runtime.balances(), "failover").unaccounted == 0

@@ -40,7 +40,7 @@ def main() -> None:
             time.sleep(0.01)
         print("written down", flush=True)
         time.sleep(600)
-    warden.shutdown(20)
+    warden.shutdown(60)
 
 
 main()

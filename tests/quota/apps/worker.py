@@ -1,10 +1,12 @@
 """One process of several that share a limit: takes as fast as it is told to, and prints what passed.
 
-    worker.py SETTINGS SECONDS RATE [JOURNAL]
+    worker.py SETTINGS SECONDS RATE [JOURNAL [QUIET]]
 
 SETTINGS is JSON for the quota block; RATE is items offered a second, 0 for as many as possible. Prints one JSON object
 when it starts (`ready`), and one at the end: what passed, and when; and the longest call. It begins when it reads a
-line and ends early when its input ends. The file JOURNAL has a byte for each item that passed, whatever happens.
+line and ends early when its input ends. The file JOURNAL has a byte for each item that passed, whatever happens;
+none for an empty name. With QUIET it ends as well when nothing has passed for that many seconds, though a thousand
+items were offered.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from otelwarden.quota import QuotaConfig, QuotaLimiter, open_store
 
 def main() -> None:
     settings, seconds, rate = json.loads(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
-    journal = os.open(sys.argv[4], os.O_WRONLY | os.O_CREAT | os.O_APPEND) if len(sys.argv) > 4 else None
+    journal = os.open(sys.argv[4], os.O_WRONLY | os.O_CREAT | os.O_APPEND) if sys.argv[4:5] > [""] else None
+    quiet = float(sys.argv[5]) if len(sys.argv) > 5 else seconds
     runtime = Runtime()
     config = QuotaConfig.from_mapping(settings)
     limiter = QuotaLimiter(config, store=open_store(config.store, runtime), runtime=runtime)
@@ -33,8 +36,11 @@ def main() -> None:
     passed: dict[int, int] = {}
     refused: dict[str, int] = {}
     slowest, offered = 0.0, 0
-    began = time.monotonic()
+    began = last = time.monotonic()
+    in_vain = 0
     while not stopped.is_set() and (now := time.monotonic()) - began < seconds:
+        if now - last > quiet and in_vain > 1000:
+            break
         wanted = int((now - began) * rate) + 1 if rate else offered + 100
         for _ in range(min(wanted - offered, 1000)):
             offered += 1
@@ -42,7 +48,9 @@ def main() -> None:
             refusal = limiter.refusal("acme", TRACES)
             ended = time.monotonic()
             slowest = max(slowest, ended - started)
+            in_vain += 1
             if refusal is None:
+                in_vain, last = 0, ended
                 if journal is not None:
                     os.write(journal, b".")
                 bucket = int(ended * 100)

@@ -183,8 +183,8 @@ def scan(data: Data, *, salt: int, bodies: bool = True) -> Iterator[Found]:
             offset += header.size
             continue
         following = _find_next(data, offset + 1, salt)
-        # A header is written after what it heads: one of zeros at the end is where writing stopped.
-        if following is not None or any(data[offset : offset + HEADER_SIZE]):
+        # A header's first byte is written after all else: where it is zero, at the end, is where writing stopped.
+        if following is not None or any(data[offset : offset + 1]):
             yield Found(offset, None, False)
         if following is None:
             return

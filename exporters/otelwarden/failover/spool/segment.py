@@ -81,7 +81,10 @@ class Segment:
         return self._descriptor is not None and self.end + size <= self.size
 
     def append(self, header: bytes, rest: Sequence[bytes]) -> int:
-        """Writes a record, whose header comes last: what was not written to its end has none.
+        """Writes a record, whose first byte comes last: what was not written to its end does not begin as one.
+
+        One byte, because the kernel copies page by page, and a process that is killed may leave half of a header that
+        lies across two.
 
         Returns:
             Where it is.
@@ -92,8 +95,8 @@ class Segment:
         assert self._descriptor is not None
         offset = self.end
         try:
-            place = _write(self._descriptor, rest, offset + HEADER_SIZE)
-            _write(self._descriptor, (header,), offset)
+            place = _write(self._descriptor, (b"\0", header[1:], *rest), offset)
+            _write(self._descriptor, (header[:1],), offset)
         except OSError:
             self.close()
             raise

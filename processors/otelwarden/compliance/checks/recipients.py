@@ -9,8 +9,7 @@ from otelwarden.compliance.checks.check import Check
 from otelwarden.compliance.checks.transport import shown
 from otelwarden.compliance.config import Recipient
 from otelwarden.compliance.facts import Evidence
-from otelwarden.compliance.results import Outcome, Problem, absent, insufficient, judged
-from otelwarden.core import parse_duration
+from otelwarden.compliance.results import Outcome, Problem, insufficient, judged
 
 
 def _recipient(evidence: Evidence, url: str) -> Recipient | None:
@@ -102,38 +101,6 @@ def _regions(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
     return judged(problems, f"every endpoint, those for failover too, keeps telemetry in {', '.join(allowed)}")
 
 
-def _retention(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
-    kinds = [*evidence.configuration.pipelines, *(["audit"] if any(evidence.configuration.used("audit")) else [])]
-    problems = [
-        Problem(
-            target=kind,
-            message=f"nobody has said for how long {kind} are kept",
-            pointer=f"/compliance/retention/{kind}",
-        )
-        for kind in kinds
-        if kind not in evidence.declared.retention
-    ]
-    return judged(problems, f"it is declared for how long {', '.join(kinds)} are kept")
-
-
-def _trail_retention(evidence: Evidence, parameters: Mapping[str, Any]) -> Outcome:
-    least = parse_duration(parameters["least"])
-    kept = evidence.declared.retention.get("audit")
-    problems = []
-    if not any(evidence.configuration.used("audit")):
-        problems = [absent("audit")]
-    elif kept is None or kept < least:
-        said = "nobody has said for how long" if kept is None else f"{kept / 86_400:g} days are declared"
-        problems = [
-            Problem(
-                target=f"audit/{parameters['least']}",
-                message=f"the audit trail is to be kept {least / 86_400:g} days; {said}",
-                pointer="/compliance/retention/audit",
-            )
-        ]
-    return judged(problems, f"the audit trail is kept at least {least / 86_400:g} days")
-
-
 def _inventory(evidence: Evidence, _: Mapping[str, Any]) -> Outcome:
     problem = Problem(target="inventory", message="no attribute key is declared", pointer="/compliance/inventory")
     globs = evidence.declared.inventory
@@ -178,23 +145,6 @@ CHECKS: Final = (
         advice="Declare the allowed regions, and give each endpoint or recipient its region",
         judge=_regions,
         pointer="/compliance/regions",
-    ),
-    Check(
-        id="retention.declared",
-        title="It is declared for how long everything is kept",
-        source="configuration",
-        advice="Give a duration for each signal, and for the audit trail",
-        judge=_retention,
-        pointer="/compliance/retention",
-    ),
-    Check(
-        id="retention.trail",
-        title="The audit trail is kept long enough",
-        source="configuration",
-        advice="Raise the retention of the audit trail",
-        judge=_trail_retention,
-        parameters={"least": "for how long at least, a duration"},
-        pointer="/compliance/retention/audit",
     ),
     Check(
         id="inventory.declared",

@@ -14,6 +14,7 @@ from otelwarden.compliance.checks import (
     keys,
     recipients,
     redaction,
+    retention,
     sample,
     service,
     tenancy,
@@ -29,8 +30,19 @@ ENTRY_POINTS: Final = "otelwarden.compliance.checks"
 
 def _shipped() -> Iterator[Check]:
     for module in (
-        redaction, tenancy, auditing, keys, transport, recipients, service, trail, counters, sample, governance
-    ):  # fmt: skip
+        redaction,
+        tenancy,
+        auditing,
+        keys,
+        transport,
+        recipients,
+        retention,
+        service,
+        trail,
+        counters,
+        sample,
+        governance,
+    ):
         yield from module.CHECKS
 
 
