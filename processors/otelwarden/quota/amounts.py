@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from otelwarden.core import ConfigError, Fault, parse_bytes
+from otelwarden.quota.blocks import unknown_keys
 from otelwarden.quota.periods import PERIODS, Period
 
 LARGEST: Final = 1 << 53
@@ -99,14 +100,3 @@ NO_BUDGETS: Final = Budgets()
 def is_count(value: Any) -> bool:
     """Whether a value is a whole number of at least 1, and small enough for a double to hold exactly."""
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST
-
-
-def unknown_keys(settings: Mapping[str, Any], known: Iterable[str]) -> list[Fault]:
-    """A fault for each key that is not among the known ones."""
-    known = sorted(known)
-    allowed = ", ".join(known)
-    return [
-        Fault(pointer=f"/{key}", message="unknown key", given=key, allowed=allowed)
-        for key in settings
-        if key not in known
-    ]

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from otelwarden.core import ConfigError, Fault, parse_duration, schema_faults
-from otelwarden.quota.amounts import unknown_keys
+from otelwarden.quota.blocks import unknown_keys
 from otelwarden.quota.limits import SignalLimits, TenantLimits
 from otelwarden.quota.reserveconfig import ReserveConfig
 from otelwarden.quota.storeconfig import StoreConfig

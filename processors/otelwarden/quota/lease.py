@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+from abc import ABC, abstractmethod
 from typing import Final
 
 from otelwarden.core import Clock
@@ -69,7 +70,7 @@ class FairShare:
         return True
 
 
-class LeasedMeter:
+class LeasedMeter(ABC):
     """A meter that spends what its store has granted; what stores do differently is in `more`.
 
     `held` below zero is what was spent without a grant, to be charged with the next answer.
@@ -151,13 +152,13 @@ class LeasedMeter:
         finally:
             self._release()
 
+    @abstractmethod
     def stale(self) -> bool:
         """Whether what is held may not be spent any more; called with the lock held."""
-        raise NotImplementedError
 
+    @abstractmethod
     def more(self, amount: int, debt: bool) -> str | None:
         """Takes an amount beyond what is held, or says why not; called with the lock held."""
-        raise NotImplementedError
 
     def without_an_answer(self, amount: int) -> str | None:
         """Takes an amount while the store cannot be asked, as the fallback says; called with the lock held."""

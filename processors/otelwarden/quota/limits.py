@@ -19,7 +19,8 @@ from otelwarden.core import (
     parse_bytes,
     parse_rate,
 )
-from otelwarden.quota.amounts import LARGEST, NO_BUDGETS, Budgets, is_count, unknown_keys
+from otelwarden.quota.amounts import LARGEST, NO_BUDGETS, Budgets, is_count
+from otelwarden.quota.blocks import unknown_keys
 from otelwarden.quota.periods import read_zone
 
 Scope: TypeAlias = Literal["traces", "logs", "metrics", "all"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 
 from otelwarden.core import ConfigError, Fault, parse_bytes, parse_duration
-from otelwarden.quota.amounts import unknown_keys
+from otelwarden.quota.blocks import from_block
 
 _LARGEST: Final = 1 << 30
 
@@ -55,23 +55,7 @@ class ReserveConfig:
         Raises:
             ConfigError: with everything that is wrong, and a pointer relative to the block to each.
         """
-        names = [each.name for each in fields(cls)]
-        faults = unknown_keys(settings, names)
-        values = {key: value for key, value in settings.items() if key in names}
-        for name, parse in (("max_bytes", parse_bytes), ("max_age", parse_duration)):
-            if name in values:
-                try:
-                    values[name] = parse(values[name])
-                except ConfigError as error:
-                    faults += [fault.within(f"/{name}") for fault in error.faults]
-                    del values[name]
-        try:
-            made = cls(**values)
-        except ConfigError as error:
-            faults += error.faults
-        if faults:
-            raise ConfigError(faults)
-        return made
+        return from_block(cls, settings, {"max_bytes": parse_bytes, "max_age": parse_duration})
 
 
 def _is_number(value: Any) -> bool:

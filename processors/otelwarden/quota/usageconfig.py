@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from otelwarden.core import ConfigError, Fault, parse_duration
-from otelwarden.quota.amounts import unknown_keys
+from otelwarden.quota.blocks import from_block
 
 _DAY: Final = 86_400
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {
@@ -94,23 +94,7 @@ class UsageConfig:
         Raises:
             ConfigError: with everything that is wrong, and a pointer relative to the block to each.
         """
-        names = [each.name for each in fields(cls)]
-        faults = unknown_keys(settings, names)
-        values = {key: value for key, value in settings.items() if key in names}
-        for name in _RANGES:
-            if name in values:
-                try:
-                    values[name] = parse_duration(values[name])
-                except ConfigError as error:
-                    faults += [fault.within(f"/{name}") for fault in error.faults]
-                    del values[name]
-        try:
-            made = cls(**values)
-        except ConfigError as error:
-            faults += error.faults
-        if faults:
-            raise ConfigError(faults)
-        return made
+        return from_block(cls, settings, dict.fromkeys(_RANGES, parse_duration))
 
 
 def _is_this_machine(host: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import re2
 
@@ -25,6 +25,8 @@ _CHARACTERWISE: Final = frozenset(["[^", ".", r"\p", r"\P", r"\D", r"\S", r"\W",
 
 PatternError: Final = re2.error
 """Raised when RE2 refuses a pattern."""
+
+_T = TypeVar("_T")
 
 Spans: TypeAlias = Sequence[tuple[int, int]]
 Find: TypeAlias = Callable[[bytes, int, int], Spans]
@@ -102,17 +104,25 @@ def first_of(patterns: Sequence[str], *, characters: bool) -> Find:
     Raises:
         PatternError: a pattern is refused, or all together need more memory.
     """
-    options = _options(characters=characters, capture=False)
-    options.longest_match = True
     together = "|".join(f"(?:{pattern})" for pattern in patterns).encode()
-    for size in _SET_MEMORY:
-        options.max_mem = 3 * size  # a third of it is for this kind of search
+
+    def compiled(memory: int) -> Find:
+        options = _options(characters=characters, capture=False)
+        options.longest_match = True
+        options.max_mem = 3 * memory  # a third of it is for this kind of search
+        return find_by(_compile(together, options))
+
+    return _in_memory(compiled, _SET_MEMORY)
+
+
+def _in_memory(compiled: Callable[[int], _T], sizes: Sequence[int]) -> _T:
+    """What is compiled in the first of some sizes of memory that suffices."""
+    for size in sizes[:-1]:
         try:
-            return find_by(_compile(together, options))
+            return compiled(size)
         except PatternError:
-            if size == _SET_MEMORY[-1]:
-                raise
-    raise AssertionError
+            continue
+    return compiled(sizes[-1])
 
 
 class Gate:
@@ -134,20 +144,16 @@ class Gate:
     def __init__(
         self, members: Sequence[tuple[int, str]], *, characters: bool, memory: Sequence[int] = _SET_MEMORY
     ) -> None:
-        for size in memory:
+        def compiled(size: int) -> Any:
             options = _options(characters=characters, capture=False)
             options.max_mem = size
             patterns = _search_set(options)
             for _, pattern in members:
                 patterns.Add(pattern.encode())
-            try:
-                patterns.Compile()
-            except PatternError:
-                if size == memory[-1]:
-                    raise
-            else:
-                break
-        self._match = _match_by(patterns)
+            patterns.Compile()
+            return patterns
+
+        self._match = _match_by(_in_memory(compiled, memory))
         self._numbers = [number for number, _ in members]
 
     def match(self, text: bytes) -> list[int] | None:
